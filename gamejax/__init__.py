@@ -1,0 +1,1 @@
+"""gamejax: batched, differentiable game solving in JAX."""

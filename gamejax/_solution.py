@@ -1,0 +1,25 @@
+"""Why a run ended, and what it returns."""
+
+import equinox as eqx
+
+
+class RESULTS(eqx.Enumeration):
+    """Why a solver stopped. Failure is data: compare with `==`, print for a sentence of advice."""
+
+    running = "Still running; take more steps."
+    successful = "The certificate is within the tolerance."
+    max_steps_reached = (
+        "The step budget ran out before the certificate reached the tolerance; "
+        "raise max_steps, loosen tol, or try another solver."
+    )
+    nonfinite = (
+        "A number became infinite or NaN; check the payoffs, lower the learning rate, "
+        "or compute in float64."
+    )
+    ray = "Pivoting ended on a ray; perturb the payoffs or start from another label."
+    cycled = "Pivoting revisited a basis; perturb the payoffs or use the lexicographic rule."
+    fold = "The path turned back at a fold; use the homotopy that follows it by arclength."
+    ill_conditioned = (
+        "The linear system at the solution is close to singular; gradients there are unreliable."
+    )
+    stalled = "No step made progress any more; polish the answer or accept its certificate."

@@ -1,0 +1,23 @@
+"""Names for the shapes that pass between the layers."""
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from jaxtyping import Array, Float, PyTree
+
+if TYPE_CHECKING:
+    from gamejax._joint import Joint
+
+Scalar: TypeAlias = Float[Array, ""]
+"""A single floating-point number."""
+
+Strategy: TypeAlias = PyTree[Float[Array, "..."]]
+"""A point of a strategy set: an array `(*blocks, actions)`, or a tree of such for product sets."""
+
+Utility: TypeAlias = PyTree[Float[Array, "..."]]
+"""The gradient of a player's expected payoff in its own strategy; the same structure as `Strategy`."""
+
+Profile: TypeAlias = "tuple[Strategy, ...] | Joint"
+"""One strategy per player, or a `Joint` distribution over action profiles."""
+
+State: TypeAlias = Any
+"""Whatever a game, a feedback, a learner or a solver carries from step to step: a tree of arrays."""

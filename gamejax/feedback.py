@@ -1,0 +1,63 @@
+"""What a feedback answers: how much of its gain does a player see?"""
+
+import abc
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from gamejax._types import State, Strategy, Utility
+from gamejax.sets import AbstractStrategySet
+
+
+class Feedback(NamedTuple):
+    """What a learner gets to see of one round.
+
+    Attributes:
+        utility: the utility vector, or an unbiased estimate of it.
+        played: what was played: the strategy itself, or the drawn vertex.
+        observed: boolean mask of the coordinates that were seen.
+    """
+
+    utility: Utility
+    played: Strategy
+    observed: Any
+
+
+class AbstractFeedback(eqx.Module):
+    """A rule for what a player observes of its utility vector."""
+
+    def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> State:
+        """The feedback's own state, such as delay buffers. Default none."""
+        return ()
+
+    @abc.abstractmethod
+    def observe(
+        self,
+        utility: Utility,
+        strategy: Strategy,
+        state: State,
+        *,
+        key: PRNGKeyArray | None,
+        step: Array,
+    ) -> tuple[Feedback, State]:
+        """What is seen of `utility` in round `step` when `strategy` is played."""
+
+
+class FullInformation(AbstractFeedback):
+    """The whole utility vector is seen."""
+
+    def observe(
+        self,
+        utility: Utility,
+        strategy: Strategy,
+        state: State,
+        *,
+        key: PRNGKeyArray | None,
+        step: Array,
+    ) -> tuple[Feedback, State]:
+        """The utility vector itself, every coordinate observed."""
+        observed = jax.tree.map(lambda u: jnp.ones_like(u, dtype=bool), utility)
+        return Feedback(utility, strategy, observed), state

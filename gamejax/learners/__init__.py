@@ -1,0 +1,3 @@
+"""Learners: how one player moves on."""
+
+from gamejax.learners._base import AbstractLearner as AbstractLearner

@@ -1,0 +1,6 @@
+"""Metrics: gaps, regrets, welfare, rankings."""
+
+from gamejax.metrics._gaps import exploitability as exploitability
+from gamejax.metrics._gaps import gains as gains
+from gamejax.metrics._gaps import nash_conv as nash_conv
+from gamejax.metrics._gaps import nash_gap as nash_gap

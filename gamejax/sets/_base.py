@@ -1,0 +1,50 @@
+"""What a strategy set answers: where may a player be?"""
+
+import abc
+
+import equinox as eqx
+
+from gamejax._types import Scalar, Strategy, Utility
+from gamejax.regularizers import AbstractRegularizer
+
+
+class AbstractStrategySet(eqx.Module):
+    r"""A convex set $X$ of strategies.
+
+    `shape` is static: the last axis holds actions, leading axes are independent blocks of the
+    same player's strategy. Sets know nothing of games or learners.
+    """
+
+    shape: eqx.AbstractVar[tuple[int, ...]]
+
+    @abc.abstractmethod
+    def center(self, dtype) -> Strategy:
+        """A point in the middle of the set, where learners start (uniform on a simplex)."""
+
+    @abc.abstractmethod
+    def lmo(self, utility: Utility) -> Strategy:
+        r"""A maximiser of $\langle u, x\rangle$ over the set; ties go to the lowest index."""
+
+    @abc.abstractmethod
+    def support(self, utility: Utility) -> Scalar:
+        r"""The maximum $\max_{x \in X} \langle u, x\rangle$ itself (the support function)."""
+
+    @abc.abstractmethod
+    def project(self, point: Strategy) -> Strategy:
+        r"""The Euclidean projection $\arg\min_{x \in X} \|x - p\|_2$."""
+
+    @abc.abstractmethod
+    def mirror(self, dual: Utility, regularizer: AbstractRegularizer) -> Strategy:
+        r"""The mirror map $\arg\max_{x \in X} \langle \theta, x\rangle - R(x)$."""
+
+    @abc.abstractmethod
+    def violation(self, strategy: Strategy) -> Scalar:
+        """How far outside the set: the largest violation of its constraints, 0 inside."""
+
+    def recenter(self, dual: Utility) -> Utility:
+        """A vector that ranks the points of the set as `dual` does, moved towards zero.
+
+        Simplices subtract the largest coordinate, so that cumulative utilities keep their digits
+        over long float32 runs; sets on which no constant may be dropped return `dual` unchanged.
+        """
+        return dual

@@ -1,0 +1,3 @@
+"""Solvers: how all players move together."""
+
+from gamejax.solvers._base import AbstractSolver as AbstractSolver

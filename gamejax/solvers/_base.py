@@ -1,0 +1,63 @@
+"""What a solver answers: how do all players move together?"""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from gamejax._joint import Joint
+from gamejax._solution import RESULTS
+from gamejax._types import Profile, Scalar, State, Strategy
+from gamejax.games import AbstractGame
+from gamejax.metrics import nash_gap
+
+
+class AbstractSolver(eqx.Module):
+    """A rule for how all players move together; it knows no tolerances, budgets or logging."""
+
+    @abc.abstractmethod
+    def init(
+        self,
+        game: AbstractGame,
+        *,
+        key: PRNGKeyArray | None,
+        dtype: Any,
+        start: tuple[Strategy, ...] | None = None,
+    ) -> State:
+        """The state before the first step; `start` is a profile to begin from."""
+
+    @abc.abstractmethod
+    def step(self, game: AbstractGame, state: State, *, key: PRNGKeyArray | None) -> State:
+        """One round of play, one pivot, one predictor-corrector step."""
+
+    @abc.abstractmethod
+    def profile(self, state: State) -> Profile:
+        """What the solver vouches for in this state: an average, the last iterate, a `Joint`."""
+
+    def certificate(self, game: AbstractGame, profile: Profile) -> Scalar:
+        """How far `profile` is from a solution, recomputed from it alone; default `nash_gap`."""
+        return nash_gap(game, profile)
+
+    def status(self, state: State) -> RESULTS:
+        """`RESULTS.running`, or why no further step makes sense; the loop stops on it."""
+        return RESULTS.running
+
+    def residual(self, game: AbstractGame, profile: Profile) -> Profile:
+        r"""Zero exactly at this solver's solutions; `Implicit` differentiates through it.
+
+        The default is the natural map of Nash equilibria,
+        $x_i - \Pi_{X_i}(x_i + u_i(x))$, zero where no player gains by moving.
+        """
+        if isinstance(profile, Joint):
+            raise TypeError(
+                f"{type(self).__name__} returns a Joint, whose residual is not defined; "
+                "differentiate through the steps with adjoint=gamejax.Unrolled()."
+            )
+        utilities = game.utilities(profile)
+        return tuple(
+            jax.tree.map(jnp.subtract, x, s.project(jax.tree.map(jnp.add, x, u)))
+            for s, x, u in zip(game.strategy_sets, profile, utilities, strict=True)
+        )
