@@ -1,6 +1,7 @@
 """What a strategy set answers: where may a player be?"""
 
 import abc
+from typing import Any
 
 import equinox as eqx
 
@@ -18,7 +19,7 @@ class AbstractStrategySet(eqx.Module):
     shape: eqx.AbstractVar[tuple[int, ...]]
 
     @abc.abstractmethod
-    def center(self, dtype) -> Strategy:
+    def center(self, dtype: Any) -> Strategy:
         """A point in the middle of the set, where learners start (uniform on a simplex)."""
 
     @abc.abstractmethod
@@ -48,3 +49,14 @@ class AbstractStrategySet(eqx.Module):
         over long float32 runs; sets on which no constant may be dropped return `dual` unchanged.
         """
         return dual
+
+    def entropy_range(self, dtype: Any) -> Scalar:
+        r"""The largest divergence from the center, $\max_x \mathrm{KL}(x \,\|\, c)$, per block.
+
+        $\ln n$ on a simplex, about $\ln(n \cdot \mathrm{cap})$ on a capped one; the $\ln n$ of
+        regret bounds and of Hedge's default learning rate.
+
+        Raises:
+            TypeError: the set does not consist of probability vectors.
+        """
+        raise TypeError(f"{type(self).__name__} holds no probability vectors, so it has no entropy.")
