@@ -1,1 +1,21 @@
-"""gamejax: batched, differentiable game solving in JAX."""
+"""gamejax: batched, differentiable, certified game solving in JAX."""
+
+from gamejax import feedback as feedback
+from gamejax import games as games
+from gamejax import learners as learners
+from gamejax import metrics as metrics
+from gamejax import regularizers as regularizers
+from gamejax import sets as sets
+from gamejax import solvers as solvers
+from gamejax._adjoint import Implicit as Implicit
+from gamejax._adjoint import Unrolled as Unrolled
+from gamejax._joint import Joint as Joint
+from gamejax._solution import RESULTS as RESULTS
+from gamejax._solution import Solution as Solution
+from gamejax._solution import Trajectory as Trajectory
+from gamejax._solve import Record as Record
+from gamejax._solve import play as play
+from gamejax._solve import solve as solve
+from gamejax.solvers import default_solver as default_solver
+
+__version__ = "0.1.0"

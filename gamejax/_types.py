@@ -1,11 +1,10 @@
 """Names for the shapes that pass between the layers."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from jaxtyping import Array, Float, PyTree
 
-if TYPE_CHECKING:
-    from gamejax._joint import Joint
+from gamejax._joint import Joint
 
 Scalar: TypeAlias = Float[Array, ""]
 """A single floating-point number."""
@@ -16,7 +15,7 @@ Strategy: TypeAlias = PyTree[Float[Array, "..."]]
 Utility: TypeAlias = PyTree[Float[Array, "..."]]
 """The gradient of a player's expected payoff in its own strategy; the same structure as `Strategy`."""
 
-Profile: TypeAlias = "tuple[Strategy, ...] | Joint"
+Profile: TypeAlias = tuple[Strategy, ...] | Joint
 """One strategy per player, or a `Joint` distribution over action profiles."""
 
 State: TypeAlias = Any

@@ -92,6 +92,10 @@ class AbstractGame(eqx.Module):
         """Largest minus smallest payoff of a player, where the game knows it; else `None`."""
         return None
 
+    def pure_candidates(self) -> list[tuple[Strategy, ...]]:
+        """Pure profiles worth certifying before any iteration; games with payoff tensors give one."""
+        return []
+
     def init(self, *, key: PRNGKeyArray | None, dtype: Any) -> State:
         """The state that the loop carries for the game: pools, queues, counters. Default none."""
         return ()

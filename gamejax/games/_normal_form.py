@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
@@ -39,15 +40,20 @@ def check_sets(sets: Sequence[AbstractStrategySet], shape: tuple[int, ...]) -> N
         )
 
 
-def payoff_range(payoffs: Array, sets: Sequence[AbstractStrategySet]) -> Scalar:
-    """Largest minus smallest payoff over the actions that the sets' masks leave."""
-    exists = jnp.ones((), bool)
+def existing_profiles(sets: Sequence[AbstractStrategySet]) -> Array:
+    """Which pure profiles the sets' masks leave, shape `(n_1, ..., n_m)`."""
+    exists = jnp.ones(tuple(s.shape[-1] for s in sets), bool)
     for axis, strategies in enumerate(sets):
         mask = getattr(strategies, "mask", None)
         if mask is not None:
-            others = tuple(j for j in range(payoffs.ndim) if j != axis)
+            others = tuple(j for j in range(len(sets)) if j != axis)
             exists = exists & jnp.expand_dims(mask, others)
-    exists = jnp.broadcast_to(exists, payoffs.shape)
+    return exists
+
+
+def payoff_range(payoffs: Array, sets: Sequence[AbstractStrategySet]) -> Scalar:
+    """Largest minus smallest payoff over the actions that the sets' masks leave."""
+    exists = existing_profiles(sets)
     highest = jnp.max(payoffs, where=exists, initial=-jnp.inf)
     return highest - jnp.min(payoffs, where=exists, initial=jnp.inf)
 
@@ -115,6 +121,25 @@ class NormalFormGame(AbstractGame):
 
     def utility_range(self, player: int) -> Scalar:
         return payoff_range(self.payoffs[player], self.strategy_sets)
+
+    def pure_candidates(self) -> list[tuple[Array, ...]]:
+        return [most_stable_profile(self.payoffs, self.strategy_sets)]
+
+
+def most_stable_profile(
+    payoffs: Array, sets: Sequence[AbstractStrategySet]
+) -> tuple[Array, ...]:
+    """The pure profile with the smallest largest gain from deviating, as one-hot strategies."""
+    exists = existing_profiles(sets)
+    worst = jnp.full(payoffs.shape[1:], -jnp.inf, payoffs.dtype)
+    for i, own in enumerate(payoffs):
+        best = jnp.max(own, axis=i, keepdims=True, where=exists, initial=-jnp.inf)
+        worst = jnp.maximum(worst, best - own)
+    chosen = jnp.argmin(jnp.where(exists, worst, jnp.inf))
+    actions = jnp.unravel_index(chosen, worst.shape)
+    return tuple(
+        jax.nn.one_hot(a, n, dtype=payoffs.dtype) for a, n in zip(actions, worst.shape, strict=True)
+    )
 
 
 def contract_deviations(payoffs: Array, joint: Joint, player: int) -> Array:

@@ -44,3 +44,19 @@ def nash_conv(game: AbstractGame, profile: Profile) -> Scalar:
 def exploitability(game: AbstractGame, profile: Profile) -> Scalar:
     """`nash_conv` divided by the number of players."""
     return gains(game, profile).mean()
+
+
+def coarse_correlated_gains(game: AbstractGame, profile: Profile) -> Float[Array, " players"]:
+    r"""What each player gains by ignoring its recommendation: $\max_b \sum_a G_i[a, b] - \mathrm{tr}\, G_i$."""
+    if not isinstance(profile, Joint):
+        return gains(game, profile)
+    best = []
+    for i, s in enumerate(game.strategy_sets):
+        deviations = game.deviations(i, profile)
+        best.append(s.support(deviations.sum(0)) - jnp.trace(deviations))
+    return jnp.stack(best)
+
+
+def coarse_correlated_gap(game: AbstractGame, profile: Profile) -> Scalar:
+    """Largest coarse deviation gain over players; at most 0 in a coarse correlated equilibrium."""
+    return coarse_correlated_gains(game, profile).max()

@@ -45,6 +45,10 @@ class AbstractSolver(eqx.Module):
         """`RESULTS.running`, or why no further step makes sense; the loop stops on it."""
         return RESULTS.running
 
+    def stats(self, game: AbstractGame, state: State) -> dict[str, Any]:
+        """What the solver adds to `Solution.stats`; default nothing."""
+        return {}
+
     def residual(self, game: AbstractGame, profile: Profile) -> Profile:
         r"""Zero exactly at this solver's solutions; `Implicit` differentiates through it.
 

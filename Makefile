@@ -1,0 +1,43 @@
+# Everything works from a bare checkout on a machine that has Python 3.11 (or newer) and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# Compiled programs are kept here between runs; JAX checks that they fit.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
+
+.PHONY: help demo test test-all lint format bench clean
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "gamejax needs Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP)-%: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+demo: $(STAMP)-cli,plot  ## solve the built-in games and thousands of random ones; draw pictures
+	$(BIN)/python -m examples.demo
+
+test: $(STAMP)-test      ## run the tests
+	$(BIN)/python -m pytest -n auto -m 'not slow'
+
+test-all: $(STAMP)-test  ## run the tests, the long ones too
+	$(BIN)/python -m pytest -n auto
+
+lint: $(STAMP)-lint      ## ruff (lint, format, docstrings) and basedpyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+
+format: $(STAMP)-lint    ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:                   ## remove what the other targets made
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis demo_output

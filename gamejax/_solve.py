@@ -1,0 +1,377 @@
+"""The front doors: `solve` to a tolerance, `play` for a number of steps, `citation`."""
+
+import copy
+import functools
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from gamejax._adjoint import Implicit, Unrolled, forbid, implicit
+from gamejax._joint import Joint
+from gamejax._loop import Certify, Progress, judge, run_recorded, run_to_tolerance, run_unrolled
+from gamejax._solution import RESULTS, Solution, Trajectory
+from gamejax._types import Profile, Scalar, State, Strategy
+from gamejax.games import AbstractGame
+from gamejax.metrics import coarse_correlated_gains, gains
+from gamejax.solvers import AbstractSolver, default_solver
+
+
+class Record(eqx.Module):
+    """What `play` records, and how often.
+
+    Args:
+        function: a function of the solver's state whose output is stacked, such as
+            `lambda state: state.strategies`; `None` records gaps only.
+        every: record after each so many steps.
+    """
+
+    function: Callable[[State], PyTree[Array]] | None = eqx.field(static=True, default=None)
+    every: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        _check_count(self.every, "record.every", 1)
+
+
+def solve(
+    game: AbstractGame,
+    solver: AbstractSolver | None = None,
+    *,
+    gap: Certify | None = None,
+    tol: Any = 1e-3,
+    max_steps: Any = 100_000,
+    check_every: Any = 100,
+    key: PRNGKeyArray | None = None,
+    init: tuple[Strategy, ...] | Solution | None = None,
+    adjoint: Unrolled | Implicit | None = None,
+    throw: bool = False,
+) -> Solution:
+    r"""Run a solver on one game until its certificate is within a tolerance.
+
+    One compiled program per kind of game, solver and shape: other payoffs, hyper-parameters,
+    tolerances and budgets do not compile again. Map it with `jax.vmap` over stacked games.
+
+    Args:
+        game: the game; players maximise.
+        solver: default `default_solver(game)`.
+        gap: the certificate, a function `(game, profile) -> scalar` such as
+            `gamejax.metrics.nash_conv`; default the solver's own, `solver.certificate`.
+        tol: stop when the certificate is at most this, in units of payoff.
+        max_steps: at most so many steps.
+        check_every: compute the certificate before the first and after every so many steps.
+        key: for games, feedback or learners that draw.
+        init: a profile to start from, or an earlier `Solution` of the same game and solver to go
+            on from: `solve` for $k$ steps, then for $n - k$ with `init=`, equals $n$ steps.
+        adjoint: how gradients pass. `None`: the gap is differentiable (at the fixed profile), the
+            profile is not and says so. `Implicit()`: through the solver's residual. `Unrolled()`:
+            through the steps.
+        throw: raise `RuntimeError` where the result is not successful; not under `jit` or `vmap`.
+
+    Returns:
+        A `Solution`, with `gap` recomputed from the profile it holds.
+
+    Raises:
+        TypeError, ValueError: an argument is unusable; the message names it.
+        RuntimeError: `throw=True` and the tolerance was not reached.
+    """
+    _check_problem(game, solver)
+    for value, name, least in ((max_steps, "max_steps", 0), (check_every, "check_every", 1)):
+        _check_count(value, name, least)
+    _check_tolerance(tol)
+    if gap is not None and not callable(gap):
+        raise TypeError(
+            f"gap must be a function (game, profile) -> scalar, got {type(gap).__name__}; "
+            "the tolerance is tol=."
+        )
+    solver = default_solver(game) if solver is None else solver
+    profile, previous = _check_init(game, init)
+    bare, labels = _without_labels(game)
+    if isinstance(adjoint, Unrolled):
+        if not isinstance(max_steps, numbers.Integral) or not isinstance(
+            check_every, numbers.Integral
+        ):
+            raise TypeError("Unrolled() needs max_steps and check_every as Python integers.")
+        budget, limits = (int(max_steps), int(check_every)), (0, 1)
+    else:
+        budget, limits = None, (max_steps, check_every)
+    solution = _solve(
+        bare, solver, adjoint, tol, limits, key, profile, previous, gap=gap, budget=budget
+    )
+    solution = _with_labels(solution, labels)
+    if throw:
+        _raise_unless_successful(solution)
+    return solution
+
+
+def play(
+    game: AbstractGame,
+    solver: AbstractSolver | None,
+    num_steps: int,
+    *,
+    key: PRNGKeyArray | None = None,
+    init: tuple[Strategy, ...] | Solution | None = None,
+    record: Record | int | Callable[[State], PyTree[Array]] | None = None,
+    unroll: int = 1,
+) -> Trajectory:
+    """Run a solver for a fixed number of steps and keep a record of the way.
+
+    Differentiable in forward and reverse mode, through every step.
+
+    Args:
+        game: the game; players maximise.
+        solver: default `default_solver(game)`.
+        num_steps: how many steps.
+        key: for games, feedback or learners that draw.
+        init: a profile to start from, or an earlier `Solution` to go on from.
+        record: what is recorded beside the gap. `None`: the gap after every step; an integer: the
+            gap after each so many steps; a function of the solver's state (such as
+            `lambda s: s.strategies`): its output too, after every step; a `Record`: both.
+        unroll: how many steps the compiled loop holds side by side.
+
+    Returns:
+        A `Trajectory` with one record per `record.every` steps and the solution at the end.
+
+    Raises:
+        TypeError, ValueError: an argument is unusable; the message names it.
+    """
+    _check_problem(game, solver)
+    _check_count(num_steps, "num_steps", 1)
+    _check_count(unroll, "unroll", 1)
+    if isinstance(record, numbers.Integral) and not isinstance(record, bool):
+        record = Record(every=int(record))
+    elif not isinstance(record, Record):
+        if record is not None and not callable(record):
+            raise TypeError(
+                "record must be None, an integer, a function of the solver's state or a Record, "
+                f"got {type(record).__name__}."
+            )
+        record = Record(record)
+    solver = default_solver(game) if solver is None else solver
+    profile, previous = _check_init(game, init)
+    bare, labels = _without_labels(game)
+    trajectory = _play(
+        bare, solver, key, profile, previous, num_steps=num_steps, record=record, unroll=unroll
+    )
+    solution = _with_labels(trajectory.solution, labels)
+    return Trajectory(trajectory.steps, trajectory.gaps, trajectory.records, solution)
+
+
+@functools.partial(jax.jit, static_argnames=("gap", "budget"))
+def _solve(
+    game: AbstractGame,
+    solver: AbstractSolver,
+    adjoint: Unrolled | Implicit | None,
+    tol: Any,
+    limits: tuple[Any, Any],
+    key: PRNGKeyArray | None,
+    profile: tuple[Strategy, ...] | None,
+    previous: tuple[State, Array] | None,
+    *,
+    gap: Certify | None,
+    budget: tuple[int, int] | None,
+) -> Solution:
+    certify = solver.certificate if gap is None else gap
+    if budget is not None and isinstance(adjoint, Unrolled):
+        start = _begin(solver, game, certify, key, profile, previous)
+        progress = run_unrolled(
+            solver, game, certify, start, tol=tol, max_steps=budget[0], check_every=budget[1],
+            key=key, checkpoints=adjoint.checkpoints,
+        )  # fmt: skip
+        return _conclude(solver, game, certify, progress, tol, progress.state)
+    fixed_game, fixed_solver, profile, previous = jax.lax.stop_gradient(
+        (game, solver, profile, previous)
+    )
+    fixed_certify = fixed_solver.certificate if gap is None else gap
+    start = _begin(fixed_solver, fixed_game, fixed_certify, key, profile, previous)
+    progress = run_to_tolerance(
+        fixed_solver, fixed_game, fixed_certify, start, tol=jax.lax.stop_gradient(tol),
+        max_steps=limits[0], check_every=limits[1], key=key,
+    )  # fmt: skip
+    solution = _conclude(solver, game, certify, progress, tol, progress.state)
+    if isinstance(adjoint, Implicit):
+        moved = implicit(solver, game, solution.profile, adjoint.linear_solver)
+        again = _conclude(solver, game, certify, progress, tol, progress.state, moved)
+        return again
+    barred = forbid(solution.profile, game)
+    return Solution(barred, solution.gap, solution.result, solution.stats, solution.state)
+
+
+@functools.partial(jax.jit, static_argnames=("num_steps", "record", "unroll"))
+def _play(
+    game: AbstractGame,
+    solver: AbstractSolver,
+    key: PRNGKeyArray | None,
+    profile: tuple[Strategy, ...] | None,
+    previous: tuple[State, Array] | None,
+    *,
+    num_steps: int,
+    record: Record,
+    unroll: int,
+) -> Trajectory:
+    certify = solver.certificate
+    start = _begin(solver, game, certify, key, profile, previous)
+
+    def look(state: State) -> tuple[Scalar, Any]:
+        extra = None if record.function is None else record.function(state)
+        return certify(game, solver.profile(state)), extra
+
+    state, (gaps, records) = run_recorded(
+        solver, game, start.state, start.steps, num_steps=num_steps, every=record.every,
+        record=look, key=key, unroll=unroll,
+    )  # fmt: skip
+    steps = start.steps + record.every * jnp.arange(1, gaps.shape[0] + 1, dtype=jnp.int32)
+    finish, result = judge(solver, game, certify, state, 0.0)
+    progress = Progress(state, start.steps + num_steps, finish, result)
+    return Trajectory(steps, gaps, records, _conclude(solver, game, certify, progress, 0.0, state))
+
+
+def _begin(
+    solver: AbstractSolver,
+    game: AbstractGame,
+    certify: Certify,
+    key: PRNGKeyArray | None,
+    profile: tuple[Strategy, ...] | None,
+    previous: tuple[State, Array] | None,
+) -> Progress:
+    """The progress before the first step; its gap is not computed yet."""
+    if previous is None:
+        # Step keys are fold_in(key, step) with step >= 0, so -1 is the key of the beginning.
+        first = None if key is None else jax.random.fold_in(key, 2**31 - 1)
+        state = solver.init(game, key=first, dtype=game.dtype, start=profile)
+        steps = jnp.int32(0)
+    else:
+        state, steps = previous
+        expected = jax.eval_shape(lambda: solver.init(game, key=key, dtype=game.dtype))
+        if jax.tree.structure(expected) != jax.tree.structure(state):
+            raise ValueError(
+                "init is the Solution of another solver or another kind of game; pass its "
+                "profile (init=solution.profile) to start from it."
+            )
+        chex.assert_trees_all_equal_shapes_and_dtypes(expected, state)
+    state = jax.tree.map(_strong, state)
+    shape = jax.eval_shape(lambda s: certify(game, solver.profile(s)), state)
+    return Progress(state, steps, jnp.full(shape.shape, jnp.inf, shape.dtype), RESULTS.running)
+
+
+def _strong(leaf: Any) -> Array:
+    """The leaf as an array whose type is not weak, as loop carries must be."""
+    return jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype)
+
+
+def _conclude(
+    solver: AbstractSolver,
+    game: AbstractGame,
+    certify: Certify,
+    progress: Progress,
+    tol: Any,
+    state: State,
+    profile: Profile | None = None,
+) -> Solution:
+    """The solution, its gap recomputed from the profile that is handed out."""
+    profile = solver.profile(state) if profile is None else profile
+    gap = certify(game, profile)
+    ended = progress.result == RESULTS.running
+    result = RESULTS.where(ended, RESULTS.max_steps_reached, progress.result)
+    result = RESULTS.where(gap <= tol, RESULTS.successful, result)
+    stats = {"num_steps": progress.steps, **statistics(game, profile), **solver.stats(game, state)}
+    return Solution(profile, gap, result, stats, state)
+
+
+def statistics(game: AbstractGame, profile: Profile) -> dict[str, Array]:
+    """Payoffs and gains of each player at a profile; `nash_gap` where there is one."""
+    payoffs = game.expected_payoffs(profile)
+    if isinstance(profile, Joint):
+        return {"payoffs": payoffs, "player_gaps": coarse_correlated_gains(game, profile)}
+    player_gaps = gains(game, profile)
+    return {"payoffs": payoffs, "player_gaps": player_gaps, "nash_gap": player_gaps.max()}
+
+
+def _check_problem(game: Any, solver: Any) -> None:
+    if not isinstance(game, AbstractGame):
+        raise TypeError(
+            f"game must be a gamejax game, got {type(game).__name__}; wrap payoffs with "
+            "gamejax.games.MatrixGame(payoff) or gamejax.games.NormalFormGame(payoffs)."
+        )
+    if solver is not None and not isinstance(solver, AbstractSolver):
+        raise TypeError(
+            f"solver must be a gamejax solver or None, got {type(solver).__name__}; a learner "
+            "becomes one with gamejax.solvers.SelfPlay(learner)."
+        )
+
+
+def _check_count(value: Any, name: str, least: int) -> None:
+    if isinstance(value, jax.core.Tracer):
+        return
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral | jax.Array):
+        raise TypeError(f"{name} must be an integer of at least {least}, got {value!r}.")
+    if int(value) < least or int(value) >= 2**31:
+        raise ValueError(f"{name} must be an integer from {least} to 2**31 - 1, got {value}.")
+
+
+def _check_tolerance(tol: Any) -> None:
+    if isinstance(tol, jax.core.Tracer):
+        return
+    if not isinstance(tol, numbers.Real | jax.Array) or not float(tol) >= 0:
+        raise ValueError(f"tol must be a number of at least 0, got {tol!r}.")
+
+
+def _check_init(
+    game: AbstractGame, init: Any
+) -> tuple[tuple[Strategy, ...] | None, tuple[State, Array] | None]:
+    """`init` as a profile to start from, or as the state and step count to go on from."""
+    if isinstance(init, Solution):
+        return None, (init.state, init.stats["num_steps"])
+    if init is None:
+        return None, None
+    if isinstance(init, Joint) or not isinstance(init, tuple | list):
+        raise TypeError(
+            "init must be a profile (a tuple with one strategy per player) or a Solution, got "
+            f"{type(init).__name__}."
+        )
+    expected = [jax.eval_shape(s.center, game.dtype) for s in game.strategy_sets]
+    if len(init) != len(expected):
+        raise ValueError(f"init has {len(init)} strategies, the game has {len(expected)} players.")
+    profile = []
+    for i, (given, like) in enumerate(zip(init, expected, strict=True)):
+        shapes = [tuple(jnp.shape(x)) for x in jax.tree.leaves(given)]
+        if shapes != [x.shape for x in jax.tree.leaves(like)]:
+            wanted = [x.shape for x in jax.tree.leaves(like)]
+            raise ValueError(f"init[{i}] must have shape {wanted}, got {shapes}.")
+        profile.append(jax.tree.map(lambda x, l: jnp.asarray(x, l.dtype), given, like))
+    return tuple(profile), None
+
+
+def _without_labels(game: AbstractGame) -> tuple[AbstractGame, Any]:
+    """A copy whose static names are gone, so that games of other names share its program."""
+    labels = game.labels
+    if labels is None or "labels" not in vars(game):
+        return game, labels
+    bare = copy.copy(game)
+    object.__setattr__(bare, "labels", None)
+    return bare, labels
+
+
+def _with_labels(solution: Solution, labels: Any) -> Solution:
+    if labels is None:
+        return solution
+    return Solution(
+        solution.profile, solution.gap, solution.result, solution.stats, solution.state, labels
+    )
+
+
+def _raise_unless_successful(solution: Solution) -> None:
+    if isinstance(solution.gap, jax.core.Tracer):
+        raise TypeError(
+            "throw=True raises once, on the host; inside jit, vmap or grad check "
+            "solution.result instead."
+        )
+    if not bool(jnp.all(solution.result == RESULTS.successful)):
+        raise RuntimeError(
+            f"{RESULTS[solution.result]} (gap {float(solution.gap):.3g} after "
+            f"{int(solution.stats['num_steps'])} steps)"
+        )

@@ -1,0 +1,134 @@
+"""Games in files: reading and writing Gambit's text formats."""
+
+import os
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from gamejax.games._base import AbstractGame, Labels
+from gamejax.games._gambit_tokens import GameFileError, Tokens
+from gamejax.games._matrix import MatrixGame
+from gamejax.games._nfg import default_names, fill_names, format_nfg, parse_nfg
+from gamejax.games._normal_form import NormalFormGame
+from gamejax.sets import Simplex
+
+_OTHER_FORMATS = {
+    "EFG": "an extensive game (.efg)",
+    "#AGG": "an action-graph game (.agg)",
+    "#BAGG": "a Bayesian action-graph game (.bagg)",
+}
+
+
+def load(path: str | os.PathLike[str]) -> NormalFormGame:
+    """The game in a Gambit `.nfg` file.
+
+    Both forms are read (a list of payoffs, or outcomes and their numbers), with any number of
+    players, names or mere counts of strategies, integers, decimals and fractions. Names are kept
+    in the game's `labels`; the comment is not. The payoffs have JAX's default float type.
+
+    Args:
+        path: the file, text in UTF-8.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        GameFileError: the file is malformed or in another format.
+
+    References:
+        gambit.
+    """
+    data, source = Path(path).read_bytes(), os.fspath(path)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = 1 + data.count(b"\n", 0, error.start)
+        raise GameFileError(
+            f"{source}:{line}: expected text in UTF-8, found the byte 0x{data[error.start]:02x}"
+        ) from None
+    return loads(text, source=source)
+
+
+def loads(text: str, *, source: str = "<text>") -> NormalFormGame:
+    """The game in a text in Gambit's `.nfg` format; see `load`.
+
+    Args:
+        text: what the file holds.
+        source: what error messages call it.
+
+    Raises:
+        TypeError: `text` is no string.
+        GameFileError: the text is malformed or in another format.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, got {type(text).__name__}; load reads a file.")
+    tokens = Tokens(text, source)
+    first = tokens.peek()
+    if first.kind == "word" and first.text in _OTHER_FORMATS:
+        raise tokens.error(
+            "a strategic game (.nfg)", f"{_OTHER_FORMATS[first.text]}, which is not read yet"
+        )
+    payoffs, labels = parse_nfg(tokens, jnp.result_type(float))
+    return NormalFormGame(jnp.asarray(payoffs), labels=labels)
+
+
+def save(game: AbstractGame, path: str | os.PathLike[str]) -> None:
+    """Write a game to a Gambit `.nfg` file; `load` gives back the same payoffs, bit for bit.
+
+    Args:
+        game: a `MatrixGame`, a `NormalFormGame` or another game that holds its payoff tensor,
+            with whole simplices.
+        path: the file, replaced if it is there.
+
+    Raises:
+        TypeError: the game holds no payoff tensor.
+        ValueError: it is a batch, its strategies are restricted, its labels do not fit, or a
+            payoff is not finite.
+    """
+    Path(path).write_text(dumps(game), encoding="utf-8", newline="")
+
+
+def dumps(game: AbstractGame) -> str:
+    """The text that `save` writes."""
+    payoffs = _payoff_tensor(game)
+    return format_nfg(payoffs, _complete_labels(game.labels or Labels(), payoffs.shape[1:]))
+
+
+def _payoff_tensor(game: AbstractGame) -> np.ndarray:
+    if isinstance(game, MatrixGame):
+        payoff = np.asarray(game.payoff, np.float64)
+        payoffs = np.stack([payoff, 0 - payoff])  # not -payoff: no negative zeros
+    else:
+        held = getattr(game, "payoffs", None)
+        if held is None:
+            raise TypeError(
+                "game must hold its payoff tensor, as MatrixGame and NormalFormGame do, got "
+                f"{type(game).__name__}."
+            )
+        payoffs = np.asarray(held, np.float64)
+    for strategies in game.strategy_sets:
+        if not isinstance(strategies, Simplex) or strategies.mask is not None:
+            raise ValueError(
+                "game must have whole simplices as strategy sets, since the format has no other, "
+                f"got {strategies}."
+            )
+    wanted = (game.num_players, *(s.shape[-1] for s in game.strategy_sets))
+    if payoffs.shape != wanted:
+        raise ValueError(
+            f"game must be one game with payoffs of shape {wanted}, got {payoffs.shape}; "
+            "write the games of a batch one by one."
+        )
+    if not np.isfinite(payoffs).all():
+        raise ValueError("game must have finite payoffs, got some that are infinite or NaN.")
+    return payoffs
+
+
+def _complete_labels(labels: Labels, counts: tuple[int, ...]) -> Labels:
+    """The labels with default names for what has none."""
+    players = labels.players or tuple(f"Player {i + 1}" for i in range(len(counts)))
+    actions = labels.actions or tuple(default_names(n) for n in counts)
+    if len(players) != len(counts) or tuple(len(a) for a in actions) != counts:
+        raise ValueError(
+            f"game.labels must name {len(counts)} players and {counts} actions, got "
+            f"{len(players)} players and {tuple(len(a) for a in actions)} actions."
+        )
+    return Labels(labels.title, fill_names(players), tuple(fill_names(a) for a in actions))
