@@ -9,6 +9,7 @@ from gamejax import sets as sets
 from gamejax import solvers as solvers
 from gamejax._adjoint import Implicit as Implicit
 from gamejax._adjoint import Unrolled as Unrolled
+from gamejax._citation import citation as citation
 from gamejax._joint import Joint as Joint
 from gamejax._solution import RESULTS as RESULTS
 from gamejax._solution import Solution as Solution

@@ -56,7 +56,7 @@ def implicit(
     linear_solver: lx.AbstractLinearSolver,
 ) -> Profile:
     """`profile`, with derivatives in the game and the solver through the residual."""
-    dynamic, static = eqx.partition((solver, game), eqx.is_inexact_array_like)
+    dynamic, static = eqx.partition((solver, game), eqx.is_inexact_array)
 
     def residual(x: Profile, parameters: PyTree[Array]) -> Profile:
         own_solver, own_game = eqx.combine(parameters, static)
@@ -75,7 +75,7 @@ def implicit(
         moved = lx.linear_solve(jacobian, change, linear_solver, throw=False).value
         return root, jax.tree.map(jnp.negative, moved)
 
-    return solution(profile, jax.tree.map(jnp.asarray, dynamic))
+    return solution(profile, dynamic)
 
 
 def forbid(profile: Profile, game: AbstractGame) -> Profile:

@@ -5,7 +5,7 @@ from typing import Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from gamejax._types import Scalar
 
@@ -28,6 +28,36 @@ def safe_divide(numerator: Array, denominator: Array, otherwise: Array | float =
 def safe_log(x: Array) -> Array:
     """The logarithm with the smallest normal number in place of smaller arguments."""
     return jnp.log(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
+
+
+def stationary(
+    transition: Float[Array, "*batch n n"], center: Float[Array, "*batch n"] | None = None
+) -> Float[Array, "*batch n"]:
+    r"""The stationary distribution $\pi = \pi Q$ of row-stochastic matrices, differentiable.
+
+    Solves $(I - (1-\varepsilon)(Q^\top - c \mathbf 1^\top))\pi = c$, the stationary distribution of
+    the chain that restarts at `center` $c$ with probability $\varepsilon$, 64 units of rounding.
+    So it exists and is unique also where $Q$ has several; then it is one of them. Always
+    $\|\pi - \pi Q\|_1 \le 2\varepsilon$ up to rounding. States that neither $Q$ enters nor $c$
+    holds get exactly 0.
+
+    Args:
+        transition: $Q$; entry `[..., a, b]` is the probability of moving from `a` to `b`.
+        center: $c$, a distribution; `None` for uniform.
+    """
+    n, dtype = transition.shape[-1], transition.dtype
+    if center is None:
+        center = jnp.full(transition.shape[:-1], 1 / n, dtype)
+    restart = 64 * float(jnp.finfo(dtype).eps)
+    if n == 2:
+        swapped = jnp.stack([transition[..., 1, 0], transition[..., 0, 1]], axis=-1)
+        weights = (1 - restart) * swapped + restart * center
+    else:
+        change = jnp.swapaxes(transition, -1, -2) - center[..., :, None]
+        identity = jnp.broadcast_to(jnp.eye(n, dtype=dtype), change.shape)
+        solution = jnp.linalg.solve(identity - (1 - restart) * change, center[..., :, None])
+        weights = jnp.maximum(solution[..., 0], 0)
+    return weights / weights.sum(-1, keepdims=True)
 
 
 class Sum(eqx.Module):

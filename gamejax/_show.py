@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from gamejax._joint import Joint
-from gamejax._solution import Solution, result_name
+from gamejax._solution import RESULTS, Solution, result_name
 
 
 def names_of(labels: Any, shapes: list[int]) -> tuple[list[str], list[list[str]]]:
@@ -54,3 +54,23 @@ def profile_lines(solution: Solution, limit: int = 8) -> list[str]:
         parts += [f"and {len(played) - limit} more"] if len(played) > limit else []
         lines.append(f"  {player} (payoff {payoff:.4g}): " + ", ".join(parts))
     return lines
+
+
+def as_dict(solution: Solution) -> dict[str, Any]:
+    """A solution of one game as plain Python data, ready for JSON."""
+    profile = solution.profile
+    arrays = (profile.probabilities,) if isinstance(profile, Joint) else profile
+    shapes = arrays[0].shape if isinstance(profile, Joint) else [x.shape[-1] for x in arrays]
+    players, actions = names_of(solution.labels, list(shapes))
+    key = "joint" if isinstance(profile, Joint) else "profile"
+    stats = {name: np.asarray(value).tolist() for name, value in solution.stats.items()}
+    return {
+        "title": solution.labels.title if solution.labels else "",
+        "players": players,
+        "actions": actions,
+        "result": result_name(solution.result),
+        "message": RESULTS[solution.result],
+        "gap": float(solution.gap),
+        **stats,
+        key: np.asarray(arrays[0]).tolist() if key == "joint" else [x.tolist() for x in arrays],
+    }

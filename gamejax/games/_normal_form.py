@@ -51,11 +51,17 @@ def existing_profiles(sets: Sequence[AbstractStrategySet]) -> Array:
     return exists
 
 
+def payoff_bounds(payoffs: Array, sets: Sequence[AbstractStrategySet]) -> tuple[Scalar, Scalar]:
+    """Smallest and largest payoff over the actions that the sets' masks leave."""
+    exists = existing_profiles(sets)
+    lowest = jnp.min(payoffs, where=exists, initial=jnp.inf)
+    return lowest, jnp.max(payoffs, where=exists, initial=-jnp.inf)
+
+
 def payoff_range(payoffs: Array, sets: Sequence[AbstractStrategySet]) -> Scalar:
     """Largest minus smallest payoff over the actions that the sets' masks leave."""
-    exists = existing_profiles(sets)
-    highest = jnp.max(payoffs, where=exists, initial=-jnp.inf)
-    return highest - jnp.min(payoffs, where=exists, initial=jnp.inf)
+    lowest, highest = payoff_bounds(payoffs, sets)
+    return highest - lowest
 
 
 class NormalFormGame(AbstractGame):

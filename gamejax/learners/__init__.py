@@ -1,7 +1,16 @@
 """Learners: how one player moves on."""
 
+from gamejax.learners._adahedge import AdaHedge as AdaHedge
 from gamejax.learners._base import AbstractLearner as AbstractLearner
+from gamejax.learners._best_response import BestResponse as BestResponse
+from gamejax.learners._best_response import SmoothBestResponse as SmoothBestResponse
+from gamejax.learners._ftrl import FollowTheRegularizedLeader as FollowTheRegularizedLeader
+from gamejax.learners._gradient import GradientAscent as GradientAscent
 from gamejax.learners._hedge import Hedge as Hedge
+from gamejax.learners._index import UCB as UCB
+from gamejax.learners._index import AbstractIndexPolicy as AbstractIndexPolicy
+from gamejax.learners._mirror_descent import MagneticMirrorDescent as MagneticMirrorDescent
+from gamejax.learners._mirror_descent import MirrorDescent as MirrorDescent
 from gamejax.learners._regret_matching import DiscountedRegretMatching as DiscountedRegretMatching
 from gamejax.learners._regret_matching import (
     PredictiveRegretMatchingPlus as PredictiveRegretMatchingPlus,
@@ -11,3 +20,6 @@ from gamejax.learners._regret_matching import RegretMatchingPlus as RegretMatchi
 from gamejax.learners._regret_matching import (
     SmoothPredictiveRegretMatchingPlus as SmoothPredictiveRegretMatchingPlus,
 )
+from gamejax.learners._replicator import ProjectedReplicator as ProjectedReplicator
+from gamejax.learners._replicator import Replicator as Replicator
+from gamejax.learners._sign_change import SignChange as SignChange

@@ -83,5 +83,6 @@ def check_number(
     if not isinstance(value, int | float):
         return
     if not (low < value <= high or (value == low and not strict)):
-        bound = f"{'>' if strict else '>='} {low:g}" + ("" if high == math.inf else f", <= {high:g}")
+        bound = f"{'>' if strict else '>='} {low:g}"
+        bound += "" if high == math.inf else f" and <= {high:g}"
         raise ValueError(f"{type(learner).__name__}: {name} must be {bound}, got {value}.")

@@ -2,17 +2,11 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from gamejax._numerics import safe_divide
 from gamejax.sets import Simplex
-
-
-def number(value: Any, like: PyTree[Array]) -> Array:
-    """A hyper-parameter as a scalar (or batch of scalars) of the dtype of `like`."""
-    return jnp.asarray(value, jnp.result_type(*jax.tree.leaves(like)))
 
 
 def hide(strategies: Simplex, utility: Array, otherwise: float = 0.0) -> Array:

@@ -11,13 +11,13 @@ from gamejax._numerics import Sum, safe_divide
 from gamejax._types import Scalar, Strategy, Utility
 from gamejax.feedback import Feedback
 from gamejax.learners._base import AbstractLearner, check_number
-from gamejax.learners._blocks import number
+from gamejax.learners._dual import combine, dual_of, number, predicted, ranges
 from gamejax.regularizers import Entropy
 from gamejax.sets import AbstractStrategySet
 
 
 class HedgeState(NamedTuple):
-    r"""What `Hedge` carries: $\nabla R(x^1)$, $\sum_s u^s$, the utility range so far, the rounds."""
+    r"""What `Hedge` carries: $\nabla R(x^1)$, $\sum_s u^s$, the largest range so far, the rounds."""
 
     prior: Utility
     total: Sum
@@ -36,14 +36,14 @@ class Hedge(AbstractLearner):
 
     * a fixed rate has regret at most $\ln n/\eta + \eta R^2 T/8$;
     * the anytime rate $\eta_t = \sqrt{8 \ln n / t}/R$ has regret at most
-      $R\,(2\sqrt{T \ln n/2} + \sqrt{\ln n/8})$ at every $T$. Without a known $R$ it uses the largest
-      range seen so far; every round in which that grows costs at most the new range more;
+      $R\,(2\sqrt{T \ln n/2} + \sqrt{\ln n/8})$ at every $T$. Without a known $R$ it uses the
+      largest range seen so far; a round in which that grows costs at most the new range more;
     * optimism $\omega = 1$ with a fixed rate has regret at most $\ln n/\eta + \eta\sum_t
       \|u^t - u^{t-1}\|_\infty^2 - \frac{1}{4\eta}\sum_t \|x^t - x^{t-1}\|_1^2$, so that averages of
       self-play in zero-sum games reach a gap $O(1/T)$.
 
-    Blocks are independent, each with its own range. Works on every set whose mirror map of the
-    entropy exists (capped simplices, products). The sum is compensated: float32 follows float64 over
+    Blocks are independent, each with its own range. Works on every set that has the entropy's
+    mirror map (capped simplices, products). The sum is compensated: float32 follows float64 over
     millions of rounds.
 
     Args:
@@ -70,21 +70,14 @@ class Hedge(AbstractLearner):
             return self
         return dataclasses.replace(self, utility_range=utility_range)
 
-    def init(
-        self, strategies: AbstractStrategySet, *, dtype: Any
-    ) -> tuple[Strategy, HedgeState]:
+    def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Strategy, HedgeState]:
         center = strategies.center(dtype)
-        return center, self._state(jax.tree.map(jnp.zeros_like, center))
+        return center, _first(jax.tree.map(jnp.zeros_like, center))
 
     def start(
         self, strategies: AbstractStrategySet, strategy: Strategy, *, dtype: Any
     ) -> tuple[Strategy, HedgeState]:
-        return strategy, self._state(jax.tree.map(Entropy().gradient, strategy))
-
-    def _state(self, prior: Utility) -> HedgeState:
-        known = 0.0 if self.utility_range is None else self.utility_range
-        span = jax.tree.map(lambda p: jnp.zeros_like(p[..., :1]) + number(known, p), prior)
-        return HedgeState(prior, Sum.zeros_like(prior), span, jnp.zeros((), jnp.int32))
+        return strategy, _first(dual_of(strategy, Entropy()))
 
     def update(
         self,
@@ -97,41 +90,26 @@ class Hedge(AbstractLearner):
     ) -> tuple[Strategy, HedgeState]:
         utility = feedback.utility
         total = state.total.add(utility)
-        span = jax.tree.map(jnp.maximum, state.span, ranges(strategies, utility))
+        span = state.span
+        if self.learning_rate is None:
+            span = jax.tree.map(jnp.maximum, span, ranges(strategies, utility))
         state = HedgeState(state.prior, total, span, state.step + 1)
-        scores = predicted(strategies, total, utility, self.optimism)
-        gain = self._gain(strategies, state, scores)
-        dual = jax.tree.map(jnp.add, state.prior, gain)
-        return strategies.mirror(dual, Entropy()), state
+        gain = self._gain(strategies, state, predicted(strategies, total, utility, self.optimism))
+        return strategies.mirror(combine((1, state.prior), (1, gain)), Entropy()), state
 
     def _gain(self, strategies: AbstractStrategySet, state: HedgeState, scores: Utility) -> Utility:
         r"""$\eta_{t+1}$ times the scores."""
         if self.learning_rate is not None:
-            rate = number(self.learning_rate, scores)
-            return jax.tree.map(lambda s: rate * s, scores)
-        dtype = jnp.result_type(*jax.tree.leaves(scores))
-        rounds = (state.step + 1).astype(dtype)
-        rate = jnp.sqrt(8 * strategies.entropy_range(dtype) / rounds)
+            return combine((self.learning_rate, scores))
+        known = number(0 if self.utility_range is None else self.utility_range, scores)
+        rounds = (state.step + 1).astype(known.dtype)
+        rate = jnp.sqrt(8 * strategies.entropy_range(known.dtype) / rounds)
         # scores / range first: the quotient is at most t, while 1 / range may overflow.
-        return jax.tree.map(lambda s, r: rate * safe_divide(s, r), scores, state.span)
+        return jax.tree.map(
+            lambda s, span: rate * safe_divide(s, jnp.maximum(span, known)), scores, state.span
+        )
 
 
-def ranges(strategies: AbstractStrategySet, utility: Utility) -> PyTree[Array]:
-    """Largest minus smallest utility in every block, the last axis kept; padded actions left out."""
-    # recenter(u) = u - max u and recenter(-u) = min u - u, on the actions that exist.
-    below = strategies.recenter(utility)
-    above = strategies.recenter(jax.tree.map(jnp.negative, utility))
-    return jax.tree.map(lambda b, a: jnp.max(-(b + a), axis=-1, keepdims=True), below, above)
-
-
-def predicted(
-    strategies: AbstractStrategySet, total: Sum, utility: Utility, optimism: float | Scalar
-) -> Utility:
-    r"""$\sum_{s \le t} u^s + \omega u^t$, recentred before the digits of the carry come in."""
-    optimism = number(optimism, utility)
-    return jax.tree.map(
-        lambda s, c, u: (s - c) + optimism * u,
-        strategies.recenter(total.total),
-        total.carry,
-        utility,
-    )
+def _first(prior: Utility) -> HedgeState:
+    span = jax.tree.map(lambda p: jnp.zeros_like(p[..., :1]), prior)
+    return HedgeState(prior, Sum.zeros_like(prior), span, jnp.zeros((), jnp.int32))

@@ -9,13 +9,14 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from gamejax._types import Scalar
 from gamejax.feedback import Feedback
 from gamejax.learners._base import AbstractLearner, check_number, require_simplex
-from gamejax.learners._blocks import normalize, number, regret
+from gamejax.learners._blocks import normalize, regret
+from gamejax.learners._dual import number
 from gamejax.sets import AbstractStrategySet, Simplex
 
 Regrets = Float[Array, "*blocks actions"]
 
 
-class _AbstractRegretLearner(AbstractLearner):
+class AbstractRegretLearner(AbstractLearner):
     r"""Learners whose state is a vector of regrets and whose play is $g$ of it.
 
     A warm start at $x$ counts as one unit of utility of past regret, spread like $x$.
@@ -50,7 +51,7 @@ class _AbstractRegretLearner(AbstractLearner):
         return normalize(simplex, weights), state
 
 
-class RegretMatching(_AbstractRegretLearner):
+class RegretMatching(AbstractRegretLearner):
     r"""Regret matching.
 
     With $r^t = u^t - \langle x^t, u^t\rangle \mathbf 1$ and $g(z) = z^+/\|z^+\|_1$ (uniform if
@@ -67,12 +68,12 @@ class RegretMatching(_AbstractRegretLearner):
         return regrets, regrets
 
 
-class RegretMatchingPlus(_AbstractRegretLearner):
+class RegretMatchingPlus(AbstractRegretLearner):
     r"""Regret matching+, which forgets negative regrets.
 
-    $Q^t = (Q^{t-1} + r^t)^+$, $x^{t+1} = g(Q^t)$, with $r$ and $g$ as in `RegretMatching` and the same
-    bound, also for the regret against sequences that switch. Fast in self-play when the players
-    alternate and averages weigh round $t$ by $t$ (`SelfPlay(..., averaging=Linear(),
+    $Q^t = (Q^{t-1} + r^t)^+$, $x^{t+1} = g(Q^t)$, with $r$ and $g$ as in `RegretMatching` and the
+    same bound, also for the regret against sequences that switch. Fast in self-play when the
+    players alternate and averages weigh round $t$ by $t$ (`SelfPlay(..., averaging=Linear(),
     alternating=True)`).
 
     References:
@@ -84,7 +85,7 @@ class RegretMatchingPlus(_AbstractRegretLearner):
         return regrets, regrets
 
 
-class PredictiveRegretMatchingPlus(_AbstractRegretLearner):
+class PredictiveRegretMatchingPlus(AbstractRegretLearner):
     r"""Predictive regret matching+: the last regret predicts the next.
 
     $Q^t = (Q^{t-1} + r^t)^+$, $x^{t+1} = g(Q^t + r^t/(1+\alpha))$, with $r$ and $g$ as in
@@ -109,7 +110,7 @@ class PredictiveRegretMatchingPlus(_AbstractRegretLearner):
         return regrets + new / (1 + number(self.damping, new)), regrets
 
 
-class SmoothPredictiveRegretMatchingPlus(_AbstractRegretLearner):
+class SmoothPredictiveRegretMatchingPlus(AbstractRegretLearner):
     r"""Smooth predictive regret matching+: regrets are kept away from the origin.
 
     On $Z = \{z \ge 0, \|z\|_1 \ge 1\}$ with Euclidean projection $\Pi$:
@@ -166,7 +167,8 @@ class DiscountedRegretMatching(AbstractLearner):
 
     Args:
         positive_exponent: $\alpha$, for positive regrets.
-        negative_exponent: $\beta$, for negative regrets; `-inf` forgets them, as regret matching+ does.
+        negative_exponent: $\beta$, for negative regrets; `-inf` forgets them at once, and with
+            $\alpha = \infty$ that is regret matching+.
 
     References:
         brown2019.

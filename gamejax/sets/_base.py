@@ -13,10 +13,11 @@ class AbstractStrategySet(eqx.Module):
     r"""A convex set $X$ of strategies.
 
     `shape` is static: the last axis holds actions, leading axes are independent blocks of the
-    same player's strategy. Sets know nothing of games or learners.
+    same player's strategy. Products and trees have a tuple of shapes. Sets know nothing of games
+    or learners.
     """
 
-    shape: eqx.AbstractVar[tuple[int, ...]]
+    shape: eqx.AbstractVar[tuple[Any, ...]]
 
     @abc.abstractmethod
     def center(self, dtype: Any) -> Strategy:
@@ -24,7 +25,7 @@ class AbstractStrategySet(eqx.Module):
 
     @abc.abstractmethod
     def lmo(self, utility: Utility) -> Strategy:
-        r"""A maximiser of $\langle u, x\rangle$ over the set; ties go to the lowest index."""
+        r"""A maximizer of $\langle u, x\rangle$ over the set; ties go to the lowest index."""
 
     @abc.abstractmethod
     def support(self, utility: Utility) -> Scalar:

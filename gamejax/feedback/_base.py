@@ -15,6 +15,9 @@ from gamejax.sets import AbstractStrategySet
 class Feedback(NamedTuple):
     """What a learner gets to see of one round.
 
+    Where several rounds arrive at once (`Delayed` with random delays), `utility` and `played` are
+    sums over them; where nothing arrives both are zero and nothing is observed.
+
     Attributes:
         utility: the utility vector, or an unbiased estimate of it.
         played: what was played: the strategy itself, or the drawn vertex.
@@ -43,7 +46,15 @@ class AbstractFeedback(eqx.Module):
         key: PRNGKeyArray | None,
         step: Array,
     ) -> tuple[Feedback, State]:
-        """What is seen of `utility` in round `step` when `strategy` is played."""
+        """What is seen of `utility` in round `step` (counted from 1) when `strategy` is played.
+
+        Raises:
+            ValueError: the feedback draws at random and `key` is `None`.
+        """
+
+    def unseen(self, strategy: Strategy, state: State, *, step: Array) -> Utility:
+        """The utility that `observe` would report had nothing been seen. Default zero."""
+        return jax.tree.map(jnp.zeros_like, strategy)
 
 
 class FullInformation(AbstractFeedback):
@@ -58,6 +69,18 @@ class FullInformation(AbstractFeedback):
         key: PRNGKeyArray | None,
         step: Array,
     ) -> tuple[Feedback, State]:
-        """The utility vector itself, every coordinate observed."""
         observed = jax.tree.map(lambda u: jnp.ones_like(u, dtype=bool), utility)
         return Feedback(utility, strategy, observed), state
+
+
+def require_key(key: PRNGKeyArray | None, feedback: AbstractFeedback) -> PRNGKeyArray:
+    """The key, if there is one.
+
+    Raises:
+        ValueError: `key` is `None`.
+    """
+    if key is None:
+        raise ValueError(
+            f"{type(feedback).__name__} draws at random: pass key=jax.random.key(seed)."
+        )
+    return key

@@ -1,0 +1,221 @@
+"""The command line: `gamejax solve FILE...` and `gamejax games`."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+
+import gamejax
+from gamejax import games, learners, metrics, solvers
+from gamejax._show import as_dict, profile_lines, result_name
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.table import Table
+except ImportError as error:
+    raise SystemExit(
+        f"The command line needs {error.name}: install it with pip install 'gamejax[cli]'."
+    ) from None
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Certified equilibria of finite games.",
+)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Notion(StrEnum):
+    """Which equilibrium is wanted: Nash, correlated, or coarse correlated."""
+
+    NASH = "nash"
+    CE = "ce"
+    CCE = "cce"
+
+
+NASH_SOLVERS: dict[str, Callable[[], solvers.AbstractSolver]] = {
+    "prm+": lambda: solvers.SelfPlay(
+        learners.PredictiveRegretMatchingPlus(), averaging=solvers.Quadratic(), alternating=True
+    ),
+    "rm+": lambda: solvers.SelfPlay(
+        learners.RegretMatchingPlus(), averaging=solvers.Linear(), alternating=True
+    ),
+    "hedge": lambda: solvers.SelfPlay(learners.Hedge()),
+    "optimistic-hedge": lambda: solvers.SelfPlay(learners.Hedge(optimism=1.0)),
+    "fictitious-play": solvers.FictitiousPlay,
+    "extragradient": solvers.Extragradient,
+    "mirror-prox": solvers.MirrorProx,
+    "optimistic-gradient": solvers.OptimisticGradient,
+    "extragradient-rm+": solvers.ExtragradientRegretMatchingPlus,
+    "clairvoyant-hedge": solvers.ClairvoyantHedge,
+}
+JOINT_LEARNERS: dict[Notion, dict[str, Callable[[], learners.AbstractLearner]]] = {
+    Notion.CE: {
+        "blum-mansour": lambda: learners.BlumMansour(learners.RegretMatchingPlus()),
+        "hart-mas-colell": learners.HartMasColell,
+        "stoltz-lugosi": learners.StoltzLugosi,
+    },
+    Notion.CCE: {
+        "prm+": learners.PredictiveRegretMatchingPlus,
+        "rm+": learners.RegretMatchingPlus,
+        "hedge": learners.Hedge,
+        "optimistic-hedge": lambda: learners.Hedge(optimism=1.0),
+    },
+}
+
+
+def main() -> None:
+    """Entry point of the `gamejax` command; float64 in this process."""
+    jax.config.update("jax_enable_x64", True)
+    app()
+
+
+@app.command()
+def solve(
+    files: Annotated[
+        list[str], typer.Argument(help="Game files (.nfg), or names from `gamejax games`.")
+    ],
+    solver: Annotated[
+        str | None, typer.Option(help="Method; `--solver help` lists them. Default: by the game.")
+    ] = None,
+    notion: Annotated[Notion, typer.Option(help="Kind of equilibrium.")] = Notion.NASH,
+    tol: Annotated[float, typer.Option(help="Wanted gap, in units of payoff.")] = 1e-3,
+    max_steps: Annotated[int, typer.Option(help="Step budget per game.")] = 100_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Also write NAME.json per game to this folder.")
+    ] = None,
+) -> None:
+    """Solve games and print each one's strategies, value, gap and result."""
+    methods = list(NASH_SOLVERS if notion is Notion.NASH else JOINT_LEARNERS[notion])
+    if solver is not None and solver not in methods:
+        message = f"--solver for {notion.value} is one of: {', '.join(methods)}"
+        print(message if solver == "help" else f"{message}; got {solver!r}.", file=sys.stderr)
+        raise typer.Exit(0 if solver == "help" else 2)
+    if not tol >= 0 or max_steps < 0:
+        print("--tol and --max-steps must be at least 0.", file=sys.stderr)
+        raise typer.Exit(2)
+    reports, failed = [], 0
+    with _progress(files) as steps:
+        for source in steps:
+            try:
+                report, lines = _solve_one(source, solver, notion, tol, max_steps)
+            except (OSError, ValueError, TypeError, MemoryError, UnicodeDecodeError) as error:
+                failed += 1
+                errors.print(f"[red]error[/red] {_escape(str(error) or type(error).__name__)}")
+                continue
+            reports.append(report)
+            if output is not None:
+                _write_json(output / f"{Path(source).stem}.json", report)
+            if not as_json:
+                print("\n".join(lines), flush=True)
+    if as_json:
+        print(json.dumps(reports, indent=2))
+    if failed:
+        errors.print(f"{failed} of {len(files)} games could not be solved.")
+        raise typer.Exit(1)
+
+
+@app.command("games")
+def list_games() -> None:
+    """List the built-in library of named games."""
+    table = Table("name", "players", "actions", "what it is", box=None, pad_edge=False)
+    for name, game in games.library.all_games().items():
+        counts = " x ".join(str(s.shape[-1]) for s in game.strategy_sets)
+        about = (getattr(games.library, name).__doc__ or "").strip().splitlines()[0]
+        table.add_row(name, str(game.num_players), counts, _escape(about))
+    Console(highlight=False).print(table)
+
+
+def _open(source: str) -> games.AbstractGame:
+    """The game of a file, or of the library where no such file exists."""
+    library = games.library.all_games()
+    if not Path(source).exists() and source in library:
+        return library[source]
+    if not Path(source).is_file():
+        raise FileNotFoundError(
+            f"{source}: no such file, and no game of that name in the library (`gamejax games`)."
+        )
+    return games.load(source)
+
+
+def _choose(
+    name: str | None, notion: Notion, game: games.AbstractGame
+) -> tuple[solvers.AbstractSolver, Any]:
+    """The solver, and the certificate of the notion (`None`: the solver's own)."""
+    if notion is Notion.NASH:
+        return (solvers.default_solver(game) if name is None else NASH_SOLVERS[name]()), None
+    choices = JOINT_LEARNERS[notion]
+    learner = choices[next(iter(choices)) if name is None else name]()
+    gap = metrics.correlated_gap if notion is Notion.CE else metrics.coarse_correlated_gap
+    return solvers.SelfPlay(learner, averaging=solvers.Linear(), output="joint"), gap
+
+
+def _solve_one(
+    source: str, name: str | None, notion: Notion, tol: float, max_steps: int
+) -> tuple[dict[str, Any], list[str]]:
+    """One game's report, as data and as lines of text."""
+    game = _open(source)
+    solver, gap = _choose(name, notion, game)
+    begin = time.perf_counter()
+    solution = gamejax.solve(game, solver, gap=gap, tol=tol, max_steps=max_steps)
+    result = result_name(solution.result)
+    seconds = time.perf_counter() - begin
+    report = {"source": source, "notion": notion.value, "tol": tol, "seconds": round(seconds, 3)}
+    report |= as_dict(solution)
+    title = game.labels.title if game.labels and game.labels.title else source
+    counts = " x ".join(str(s.shape[-1]) for s in game.strategy_sets)
+    if game.num_players == 2 and notion is Notion.NASH and _is_zero_sum(game):
+        report["value"] = report["payoffs"][0]
+    value = f", value {report['value']:.6g}" if "value" in report else ""
+    head = f"{title}  [{source}: {game.num_players} players, {counts} actions]"
+    summary = (
+        f"  {result}{value}, {notion.value} gap {report['gap']:.2e} "
+        f"after {report['num_steps']} steps, {seconds:.2f} s"
+    )
+    advice = [] if result == "successful" else [f"  {report['message']}"]
+    return report, [head, *profile_lines(solution), summary, *advice]
+
+
+def _is_zero_sum(game: games.AbstractGame) -> bool:
+    """Whether one player's payoff is always minus the other's, up to a constant."""
+    if isinstance(game, games.MatrixGame):
+        return True
+    if not isinstance(game, games.NormalFormGame):
+        return False
+    total = game.payoffs.sum(0)
+    return bool(total.max() - total.min() <= 1e-9 * max(1.0, float(abs(game.payoffs).max())))
+
+
+@contextmanager
+def _progress(files: list[str]) -> Iterator[Iterator[str]]:
+    """The files, with a bar on the error stream where that is a terminal and there are several."""
+    if len(files) < 2 or not errors.is_terminal:
+        yield iter(files)
+        return
+    with Bar(console=errors, transient=True) as bar:
+        yield iter(bar.track(files, description="solving"))
+
+
+def _write_json(path: Path, report: dict[str, Any]) -> None:
+    """Write beside the target, then move into place, so that no half-written file is ever seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    with os.fdopen(handle, "w") as file:
+        json.dump(report, file, indent=2)
+    os.replace(temporary, path)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")

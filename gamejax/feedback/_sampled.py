@@ -1,0 +1,167 @@
+"""Feedback of drawn actions: bandits and semi-bandits."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from gamejax._types import Scalar, State, Strategy, Utility
+from gamejax.feedback._base import AbstractFeedback, Feedback, require_key
+from gamejax.feedback._estimators import AbstractEstimator, ImportanceWeighting
+from gamejax.sets import AbstractStrategySet
+
+
+def draw(
+    probabilities: Float[Array, "*blocks actions"], key: PRNGKeyArray, num_draws: int = 1
+) -> Float[Array, "*blocks actions"]:
+    r"""The share of `num_draws` stratified draws that falls on each action, block by block.
+
+    One uniform number $U$ per block; the draws are the inverse distribution function at
+    $(U + j)/s$, $j < s$. Each action's expected share is its probability $p_a$; its share differs
+    from $p_a$ by less than $1/s$, so with $s p_a \le 1$ it is drawn at most once (up to rounding).
+    An action of probability 0 is never drawn.
+    """
+    dtype = probabilities.dtype
+    # 1 - U lies in (0, 1]: a first action of probability far below the resolution of U is then
+    # drawn too rarely; with U in [0, 1) it would be drawn too often, at a huge weight.
+    uniform = 1 - jax.random.uniform(key, (*probabilities.shape[:-1], 1), dtype)
+    offsets = jnp.arange(num_draws, dtype=dtype).reshape((1,) * (uniform.ndim - 1) + (-1,))
+    possible = (probabilities > 0)[..., None, :]
+    # Rounding may let the sum grow at an impossible action, or fall at the last possible one.
+    cumulative = jnp.where(possible, jnp.cumsum(probabilities, axis=-1)[..., None, :], 0)
+    targets = ((uniform + offsets) / num_draws)[..., None] * cumulative.max(-1, keepdims=True)
+    actions = jnp.argmax(possible & (cumulative >= targets), axis=-1)
+    return jax.nn.one_hot(actions, probabilities.shape[-1], dtype=dtype).mean(-2)
+
+
+class _AbstractSampledFeedback(AbstractFeedback):
+    """Actions are drawn from the strategy, and only their utilities are seen."""
+
+    estimator: eqx.AbstractVar[AbstractEstimator]
+    exploration: eqx.AbstractVar[float | Scalar | None]
+    num_draws: eqx.AbstractVar[int]
+
+    def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> State:
+        try:
+            strategies.entropy_range(dtype)
+        except TypeError as error:
+            raise TypeError(
+                f"{type(self).__name__} draws actions with the probabilities of the strategy, but "
+                f"the strategies of a {type(strategies).__name__} are not probability vectors."
+            ) from error
+        return () if self.exploration is None else strategies.center(dtype)
+
+    def _probabilities(self, strategy: Strategy, state: State) -> Strategy:
+        if self.exploration is None:
+            return strategy
+
+        def mix(x: Array, center: Array) -> Array:
+            share = jnp.asarray(self.exploration, x.dtype)
+            return (1 - share) * x + share * center
+
+        return jax.tree.map(mix, strategy, state)
+
+    def observe(
+        self,
+        utility: Utility,
+        strategy: Strategy,
+        state: State,
+        *,
+        key: PRNGKeyArray | None,
+        step: Array,
+    ) -> tuple[Feedback, State]:
+        key = require_key(key, self)
+        probabilities = self._probabilities(strategy, state)
+        leaves, structure = jax.tree.flatten(probabilities)
+        keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(leaves))))
+        played = jax.tree.map(lambda p, k: draw(p, k, self.num_draws), probabilities, keys)
+        estimate = jax.tree.map(
+            lambda u, f, p: self.estimator.estimate(u, f, p, step=step),
+            utility,
+            played,
+            probabilities,
+        )
+        observed = jax.tree.map(lambda f: f > 0, played)
+        return Feedback(estimate, played, observed), state
+
+    def unseen(self, strategy: Strategy, state: State, *, step: Array) -> Utility:
+        def guess(p: Array) -> Array:
+            nothing = jnp.zeros_like(p)
+            return self.estimator.estimate(nothing, nothing, p, step=step)
+
+        return jax.tree.map(guess, self._probabilities(strategy, state))
+
+
+class BanditFeedback(_AbstractSampledFeedback):
+    r"""One action is drawn in every block, and its utility alone is seen.
+
+    The action is drawn from the strategy $x$, or from $(1 - \gamma)x + \gamma c$ with $c$ the
+    center of the set (uniform on the actions that exist). Padded actions and actions of probability
+    0 are never drawn. Hedge under this feedback is Exp3, with `ImplicitExploration` Exp3-IX.
+    A strategy of several blocks draws in each of them independently and sees each block's own
+    utility; the utility of a drawn action should not depend on it (as in `game.utilities`).
+
+    Float32 draws resolve probabilities to about 1e-7. Below that an action is drawn too rarely or
+    never; use `exploration` if that matters.
+
+    Args:
+        estimator: makes a utility vector of the one number seen.
+        exploration: $\gamma \in [0, 1]$, the share of uniform play; `None` for none.
+
+    Raises:
+        ValueError: `exploration` is a number outside $[0, 1]$.
+
+    References:
+        auer2002.
+    """
+
+    estimator: AbstractEstimator = ImportanceWeighting()
+    exploration: float | Scalar | None = None
+
+    def __check_init__(self) -> None:
+        _check_share(self.exploration)
+
+    @property
+    def num_draws(self) -> int:
+        return 1
+
+
+class SemiBanditFeedback(_AbstractSampledFeedback):
+    r"""Several actions are drawn in every block, and the utility of each is seen.
+
+    The player plays $s$ actions at once, gains their mean utility and sees each one's own. The
+    draws are stratified: action $a$ is drawn $\lfloor s x_a \rfloor$ or $\lceil s x_a \rceil$ times,
+    $s x_a$ times in expectation. On `CappedSimplex(n, cap=1/s)` this is the semi-bandit of
+    $s$-subsets (all actions drawn are different, and $s x$ are their inclusion probabilities);
+    on a `Simplex` it is a minibatch of $s$ draws. `num_draws=1` is `BanditFeedback`. `played` is the
+    mean of the vertices drawn.
+
+    Args:
+        num_draws: $s \ge 1$, static.
+        estimator: makes a utility vector of the numbers seen.
+        exploration: share of uniform play, as in `BanditFeedback`.
+
+    Raises:
+        ValueError: `num_draws` is below 1, or `exploration` is a number outside $[0, 1]$.
+
+    References:
+        audibert2014.
+    """
+
+    num_draws: int = eqx.field(static=True)
+    estimator: AbstractEstimator = ImportanceWeighting()
+    exploration: float | Scalar | None = None
+
+    def __check_init__(self) -> None:
+        _check_share(self.exploration)
+        if not isinstance(self.num_draws, int) or self.num_draws < 1:
+            raise ValueError(
+                f"SemiBanditFeedback: num_draws must be an integer >= 1, got {self.num_draws!r}."
+            )
+
+
+def _check_share(exploration: float | Scalar | None) -> None:
+    if isinstance(exploration, int | float) and not 0 <= exploration <= 1:
+        raise ValueError(f"exploration must lie in [0, 1], got {exploration}.")

@@ -1,0 +1,112 @@
+"""Payoffs at pure action profiles, and the pure equilibria among them."""
+
+import math
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from gamejax.games._base import AbstractGame
+from gamejax.games._matrix import MatrixGame
+from gamejax.games._normal_form import NormalFormGame
+from gamejax.sets import Simplex
+
+
+def action_masks(game: AbstractGame) -> tuple[Bool[Array, " actions"], ...]:
+    """Which actions of each player exist.
+
+    Raises:
+        TypeError: a player's set is not a simplex of single actions, so that pure profiles are
+            not its vertices.
+    """
+    masks = []
+    for player, strategies in enumerate(game.strategy_sets):
+        if not (isinstance(strategies, Simplex) and len(strategies.shape) == 1):
+            raise TypeError(
+                f"strategy_sets[{player}] is {type(strategies).__name__} of shape "
+                f"{strategies.shape}; pure profiles need a Simplex(n) for every player."
+            )
+        mask = strategies.mask
+        masks.append(jnp.ones(strategies.shape, bool) if mask is None else jnp.asarray(mask))
+    return tuple(masks)
+
+
+def profile_mask(game: AbstractGame) -> Bool[Array, "..."]:
+    """Which pure action profiles exist, shape `(n_1, ..., n_m)`."""
+    masks = action_masks(game)
+    axes = range(len(masks))
+    exists = jnp.ones(tuple(mask.size for mask in masks), bool)
+    for player, mask in enumerate(masks):
+        exists = exists & jnp.expand_dims(mask, tuple(j for j in axes if j != player))
+    return exists
+
+
+def payoff_tensor(game: AbstractGame) -> Float[Array, "players ..."]:
+    """Every player's payoff at every pure action profile, shape `(m, n_1, ..., n_m)`.
+
+    Games that hold no tensor are asked for `utility` at every pure profile of the opponents.
+
+    Raises:
+        ValueError: the tensor would not fit into this machine's memory.
+    """
+    if isinstance(game, NormalFormGame):
+        return game.payoffs
+    if isinstance(game, MatrixGame):
+        return jnp.stack([game.payoff, -game.payoff])
+    shape = tuple(mask.size for mask in action_masks(game))
+    needed = len(shape) * math.prod(shape) * jnp.dtype(game.dtype).itemsize
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        raise ValueError(
+            f"The payoff tensor of a game with {shape} actions needs {needed} bytes, more than the "
+            f"{available} bytes of memory here; ask for utilities at single profiles instead."
+        )
+    return jnp.stack([_tabulate(game, player, shape) for player in range(len(shape))])
+
+
+def _tabulate(game: AbstractGame, player: int, shape: tuple[int, ...]) -> Array:
+    others = tuple(n for j, n in enumerate(shape) if j != player)
+    own = game.strategy_sets[player].center(game.dtype)
+
+    def row(index: Array) -> Array:
+        actions = list(jnp.unravel_index(index, others))
+        vertices = [
+            jax.nn.one_hot(action, n, dtype=game.dtype)
+            for action, n in zip(actions, others, strict=True)
+        ]
+        return game.utility(player, (*vertices[:player], own, *vertices[player:]))
+
+    table = jax.lax.map(row, jnp.arange(math.prod(others), dtype=jnp.int32), batch_size=1024)
+    return jnp.moveaxis(table.reshape(*others, shape[player]), -1, player)
+
+
+def pure_gains(game: AbstractGame) -> Float[Array, "players ..."]:
+    r"""What each player gains by its best deviation from every pure profile.
+
+    $g_i(a) = \max_b U_i(b, a_{-i}) - U_i(a)$, shape `(m, n_1, ..., n_m)`; a profile is a pure
+    equilibrium where all of them are 0. Profiles with padded actions hold infinity. Jittable.
+    """
+    payoffs, exists = payoff_tensor(game), profile_mask(game)
+    gains = [
+        jnp.max(payoffs[i], axis=i, keepdims=True, where=exists, initial=-jnp.inf) - payoffs[i]
+        for i in range(exists.ndim)
+    ]
+    return jnp.where(exists[None], jnp.stack(gains), jnp.inf)
+
+
+def pure_equilibria(game: AbstractGame, tol: float = 0.0) -> list[tuple[int, ...]]:
+    """Every pure equilibrium, as tuples of actions in lexicographic order.
+
+    A host function: the number of equilibria is data. `pure_gains` is its jittable half.
+
+    Args:
+        game: a game whose players choose from simplices.
+        tol: the largest gain, in payoff units, that still counts as none.
+
+    References:
+        nash1951.
+    """
+    stable = np.asarray(jnp.max(pure_gains(game), axis=0) <= tol)
+    return [tuple(int(a) for a in actions) for actions in np.argwhere(stable)]

@@ -1,0 +1,126 @@
+"""Pictures of runs; needs matplotlib (`pip install 'gamejax[plot]'`). Each returns its axes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import ArrayLike
+
+from gamejax._solution import Trajectory
+
+try:
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
+except ImportError as error:
+    raise ImportError(
+        f"gamejax.plot needs {error.name}: install it with pip install 'gamejax[plot]'."
+    ) from None
+
+COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
+"""Paul Tol's bright scheme: distinct also for color-blind readers."""
+
+CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
+"""Where the three actions sit in the picture of a simplex."""
+
+
+def gaps(
+    curves: Mapping[str, Trajectory | tuple[ArrayLike, ArrayLike]],
+    ax: Axes | None = None,
+    *,
+    rates: Sequence[float] = (0.5, 1.0),
+    ylabel: str = "gap",
+) -> Axes:
+    r"""Gaps against steps on log-log axes, with proved rates $T^{-p}$ as dashed guides.
+
+    Args:
+        curves: by name, a `Trajectory` or a pair `(steps, gaps)`. Gaps of shape `(games, records)`
+            are drawn as the median over games with the band between the quartiles.
+        ax: where to draw; default a new figure.
+        rates: the exponents $p$ of the guides, each anchored at the highest first gap.
+        ylabel: what the gap is.
+    """
+    ax = _axes(ax, (7.0, 4.6))
+    first, ends = [], []
+    for (name, curve), color in zip(curves.items(), _cycle(len(curves)), strict=True):
+        pair = (curve.steps, curve.gaps) if isinstance(curve, Trajectory) else curve
+        steps, values = (np.asarray(x, dtype=float) for x in pair)
+        steps = steps[0] if steps.ndim == 2 else steps
+        values = np.maximum(np.atleast_2d(values), np.finfo(float).tiny)
+        middle = np.median(values, axis=0)
+        ax.plot(steps, middle, color=color, lw=1.8, label=name)
+        if len(values) > 1:
+            low, high = np.quantile(values, [0.25, 0.75], axis=0)
+            ax.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
+        first.append(middle[0])
+        ends.append((steps[0], steps[-1]))
+    left, right = min(e[0] for e in ends), max(e[1] for e in ends)
+    grid = np.geomspace(left, right, 50)
+    for power in rates:
+        ax.plot(grid, 1.6 * max(first) * (grid / left) ** -power, color="0.55", lw=1, ls="--")
+        text = r"$T^{-1/2}$" if power == 0.5 else rf"$T^{{-{power:g}}}$"
+        end = 1.6 * max(first) * (right / left) ** -power
+        ax.annotate(
+            text, (right, end), textcoords="offset points", xytext=(4, 0), va="center",
+            color="0.4", fontsize=9,
+        )  # fmt: skip
+    ax.set(xscale="log", yscale="log", xlabel="steps", ylabel=ylabel)
+    ax.grid(alpha=0.25, which="major")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def simplex(
+    paths: ArrayLike | Sequence[ArrayLike],
+    ax: Axes | None = None,
+    *,
+    actions: Sequence[str] = ("1", "2", "3"),
+    title: str = "",
+    cmap: str = "viridis",
+) -> Axes:
+    """Trajectories of a three-action strategy in the triangle, colored from first to last step.
+
+    Args:
+        paths: one path of shape `(records, 3)`, or several.
+        ax: where to draw; default a new figure.
+        actions: what to write at the corners.
+        title: what to write above.
+        cmap: a matplotlib colormap, from the first record to the last.
+
+    Raises:
+        ValueError: a path does not have three actions.
+    """
+    ax = _axes(ax, (4.2, 4.0))
+    whole = isinstance(paths, np.ndarray) or hasattr(paths, "ndim")
+    several: list[Any] = [paths] if whole and np.ndim(paths) == 2 else list(paths)  # pyright: ignore[reportArgumentType]
+    ax.fill(*CORNERS.T, facecolor="0.97", edgecolor="0.35", lw=1.2, zorder=0)
+    for path in several:
+        points = np.asarray(path, dtype=float)
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise ValueError(f"paths must have shape (records, 3), got {points.shape}.")
+        flat = points @ CORNERS
+        lines = LineCollection(
+            list(np.stack([flat[:-1], flat[1:]], axis=1)), cmap=cmap, lw=1.3, capstyle="round"
+        )
+        lines.set_array(np.linspace(0, 1, len(flat) - 1))
+        ax.add_collection(lines)
+        ax.plot(*flat[0], "o", color="white", mec="0.2", ms=5, zorder=3)
+        ax.plot(*flat[-1], "o", color="0.1", ms=4, zorder=3)
+    offsets = ((-6, -12), (6, -12), (0, 6))
+    for corner, name, offset in zip(CORNERS, actions, offsets, strict=True):
+        ax.annotate(
+            name, corner, textcoords="offset points", xytext=offset, ha="center", fontsize=9
+        )
+    ax.set(xlim=(-0.12, 1.12), ylim=(-0.14, 1.0), aspect="equal")
+    ax.set_title(title, fontsize=10, pad=4)
+    ax.axis("off")
+    return ax
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    return ax if ax is not None else plt.figure(figsize=size, layout="constrained").gca()
+
+
+def _cycle(count: int) -> list[str]:
+    return [COLORS[i % len(COLORS)] for i in range(count)]
