@@ -62,6 +62,9 @@ def implicit(
         own_solver, own_game = eqx.combine(parameters, static)
         return own_solver.residual(own_game, x)
 
+    # A solver without a residual says so now, not only once somebody differentiates.
+    jax.eval_shape(residual, profile, dynamic)
+
     @jax.custom_jvp
     def solution(x: Profile, parameters: PyTree[Array]) -> Profile:
         return x

@@ -121,7 +121,7 @@ def value(game: AbstractGame) -> Scalar:
     payoffs = payoff_tensor(game)
     if not isinstance(game, MatrixGame):
         _check_constant_sum(payoffs, rows[:, None] & columns[None, :])
-    saddle = jax.lax.stop_gradient(solve_matrix_game(payoffs[0], rows, columns))
+    saddle = solve_matrix_game(payoffs[0], rows, columns)
     against = jnp.matmul(payoffs[0], saddle.column, precision=HIGHEST)
     return jnp.vdot(saddle.row, against, precision=HIGHEST)
 

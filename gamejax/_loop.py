@@ -70,7 +70,7 @@ def run_to_tolerance(
     """Steps until the certificate is at most `tol`, the solver ends or `max_steps` are taken.
 
     The certificate is computed before the first step and every `check_every` steps. The three
-    phases (no steps, the remainder of `max_steps`, whole blocks) share one compiled body whose
+    phases (no steps, whole blocks, the remainder of `max_steps`) share one compiled body whose
     inner trip count does not depend on the game, so that `vmap` needs no masks per step.
     """
 
@@ -92,8 +92,8 @@ def run_to_tolerance(
 
     max_steps, check_every = jnp.asarray(max_steps, jnp.int32), jnp.asarray(check_every, jnp.int32)
     remainder, whole = max_steps % check_every, max_steps // check_every
-    blocks = jnp.stack([jnp.int32(0), remainder, check_every])
-    counts = jnp.stack([jnp.int32(1), (remainder > 0).astype(jnp.int32), whole])
+    blocks = jnp.stack([jnp.int32(0), check_every, remainder])
+    counts = jnp.stack([jnp.int32(1), whole, (remainder > 0).astype(jnp.int32)])
     return jax.lax.scan(phase, start, (blocks, counts))[0]
 
 
@@ -129,18 +129,16 @@ def run_unrolled(
 
     whole, remainder = divmod(max_steps, check_every)
     progress = block(start, 0)
-    if remainder:
-        progress = block(progress, remainder)
-    if not whole:
-        return progress
-    return eqxi.scan(
-        lambda carry, _: (block(carry, check_every), None),
-        progress,
-        None,
-        length=whole,
-        kind="checkpointed",
-        checkpoints=checkpoints,
-    )[0]
+    if whole:
+        progress, _ = eqxi.scan(
+            lambda carry, _: (block(carry, check_every), None),
+            progress,
+            None,
+            length=whole,
+            kind="checkpointed",
+            checkpoints=checkpoints,
+        )
+    return block(progress, remainder) if remainder else progress
 
 
 def run_recorded(

@@ -1,5 +1,6 @@
 """Small numerics that every layer shares: safe divisions, inner products, sums that keep digits."""
 
+import os
 from typing import Self
 
 import equinox as eqx
@@ -13,6 +14,19 @@ HIGHEST = jax.lax.Precision.HIGHEST
 """Payoff products ask for this: default float32 products of recent GPUs keep three digits."""
 
 
+def require_memory(num_bytes: int, what: str) -> None:
+    """Refuse to build something that cannot fit, before it is built.
+
+    Raises:
+        ValueError: `num_bytes` exceeds this machine's memory; the message says both.
+    """
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if num_bytes > available:
+        raise ValueError(
+            f"{what} needs {num_bytes:,} bytes, more than the {available:,} bytes of memory here."
+        )
+
+
 def inner(x: PyTree[Array], y: PyTree[Array]) -> Scalar:
     r"""The inner product $\langle x, y\rangle$ of two trees of arrays."""
     products = jax.tree.map(lambda a, b: jnp.vdot(a, b, precision=HIGHEST), x, y)
@@ -20,7 +34,7 @@ def inner(x: PyTree[Array], y: PyTree[Array]) -> Scalar:
 
 
 def safe_divide(numerator: Array, denominator: Array, otherwise: Array | float = 0.0) -> Array:
-    """`numerator / denominator`, and `otherwise` where the denominator is 0; gradients stay finite."""
+    """`numerator / denominator`, `otherwise` where the denominator is 0; gradients stay finite."""
     zero = denominator == 0
     return jnp.where(zero, otherwise, numerator / jnp.where(zero, 1, denominator))
 

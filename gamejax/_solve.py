@@ -333,7 +333,8 @@ def _check_init(
             "init must be a profile (a tuple with one strategy per player) or a Solution, got "
             f"{type(init).__name__}."
         )
-    expected = [jax.eval_shape(s.center, game.dtype) for s in game.strategy_sets]
+    dtype = game.dtype
+    expected = [jax.eval_shape(lambda s=s: s.center(dtype)) for s in game.strategy_sets]
     if len(init) != len(expected):
         raise ValueError(f"init has {len(init)} strategies, the game has {len(expected)} players.")
     profile = []

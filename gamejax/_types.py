@@ -1,10 +1,14 @@
 """Names for the shapes that pass between the layers."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from gamejax._joint import Joint
+
+Numbers: TypeAlias = ArrayLike | Sequence[Any]
+"""What becomes an array: an array, a number, or nested sequences of numbers."""
 
 Scalar: TypeAlias = Float[Array, ""]
 """A single floating-point number."""

@@ -40,15 +40,16 @@ class ImportanceWeighting(AbstractEstimator):
 
     $$\hat u_a = b + \frac{f_a}{p_a}(u_a - b).$$
 
-    Unbiased for every $b$, wherever $p_a > 0$. The variance is about $\sum_a (u_a - b)^2 / p_a$. With
-    $b$ the largest possible utility the estimate never exceeds $b$ (the loss form): then Hedge keeps
-    Exp3's regret $\sqrt{2 T n \ln n}$ for utilities in $[b - 1, b]$ without extra exploration.
+    Unbiased for every $b$, wherever $p_a > 0$; $\hat u_a$ has variance
+    $(u_a - b)^2 (1/p_a - 1)$. With $b$ the largest possible utility the estimate never exceeds $b$
+    (the loss form): then Hedge keeps Exp3's expected regret $\sqrt{2 T n \ln n}$ for utilities in
+    $[b - 1, b]$ without extra exploration.
 
     Args:
         offset: the guess $b$.
 
     References:
-        auer2002.
+        auer2002b.
     """
 
     offset: float | Scalar = 0.0
@@ -93,7 +94,9 @@ class ImplicitExploration(AbstractEstimator):
         self, utility: Vector, frequency: Vector, probability: Vector, *, step: ArrayLike
     ) -> Vector:
         guess = jnp.full_like(utility, self.offset)
-        return _correct(guess, utility, frequency, probability + jnp.asarray(self.gamma, utility.dtype))
+        return _correct(
+            guess, utility, frequency, probability + jnp.asarray(self.gamma, utility.dtype)
+        )
 
 
 class ReducedVariance(AbstractEstimator):

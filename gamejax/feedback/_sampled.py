@@ -1,5 +1,6 @@
 """Feedback of drawn actions: bandits and semi-bandits."""
 
+import abc
 from typing import Any
 
 import equinox as eqx
@@ -16,24 +17,33 @@ from gamejax.sets import AbstractStrategySet
 def draw(
     probabilities: Float[Array, "*blocks actions"], key: PRNGKeyArray, num_draws: int = 1
 ) -> Float[Array, "*blocks actions"]:
-    r"""The share of `num_draws` stratified draws that falls on each action, block by block.
-
-    One uniform number $U$ per block; the draws are the inverse distribution function at
-    $(U + j)/s$, $j < s$. Each action's expected share is its probability $p_a$; its share differs
-    from $p_a$ by less than $1/s$, so with $s p_a \le 1$ it is drawn at most once (up to rounding).
-    An action of probability 0 is never drawn.
-    """
-    dtype = probabilities.dtype
+    """The share of `num_draws` stratified draws that falls on each action, block by block."""
+    uniform = jax.random.uniform(key, (*probabilities.shape[:-1], 1), probabilities.dtype)
     # 1 - U lies in (0, 1]: a first action of probability far below the resolution of U is then
     # drawn too rarely; with U in [0, 1) it would be drawn too often, at a huge weight.
-    uniform = 1 - jax.random.uniform(key, (*probabilities.shape[:-1], 1), dtype)
-    offsets = jnp.arange(num_draws, dtype=dtype).reshape((1,) * (uniform.ndim - 1) + (-1,))
+    return stratified(probabilities, 1 - uniform, num_draws)
+
+
+def stratified(
+    probabilities: Float[Array, "*blocks actions"],
+    uniform: Float[Array, "*blocks 1"],
+    num_draws: int,
+) -> Float[Array, "*blocks actions"]:
+    r"""Shares of the draws at which the distribution function passes $(U + j)/s$, $j < s$.
+
+    For $U$ uniform on $(0, 1]$ each action's expected share is its probability $p_a$; its share
+    differs from $p_a$ by less than $1/s$, so with $s p_a \le 1$ it is drawn at most once (up to
+    rounding). An action of probability 0 is never drawn.
+    """
+    n, dtype = probabilities.shape[-1], probabilities.dtype
+    offsets = jnp.arange(num_draws, dtype=dtype)
+    offsets = jnp.broadcast_to(offsets, (*uniform.shape[:-1], num_draws))
     possible = (probabilities > 0)[..., None, :]
     # Rounding may let the sum grow at an impossible action, or fall at the last possible one.
     cumulative = jnp.where(possible, jnp.cumsum(probabilities, axis=-1)[..., None, :], 0)
     targets = ((uniform + offsets) / num_draws)[..., None] * cumulative.max(-1, keepdims=True)
     actions = jnp.argmax(possible & (cumulative >= targets), axis=-1)
-    return jax.nn.one_hot(actions, probabilities.shape[-1], dtype=dtype).mean(-2)
+    return jax.nn.one_hot(actions, n, dtype=dtype).mean(-2)
 
 
 class _AbstractSampledFeedback(AbstractFeedback):
@@ -41,7 +51,10 @@ class _AbstractSampledFeedback(AbstractFeedback):
 
     estimator: eqx.AbstractVar[AbstractEstimator]
     exploration: eqx.AbstractVar[float | Scalar | None]
-    num_draws: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def _draws(self) -> int:
+        """How many actions are drawn in every block."""
 
     def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> State:
         try:
@@ -76,7 +89,7 @@ class _AbstractSampledFeedback(AbstractFeedback):
         probabilities = self._probabilities(strategy, state)
         leaves, structure = jax.tree.flatten(probabilities)
         keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(leaves))))
-        played = jax.tree.map(lambda p, k: draw(p, k, self.num_draws), probabilities, keys)
+        played = jax.tree.map(lambda p, k: draw(p, k, self._draws()), probabilities, keys)
         estimate = jax.tree.map(
             lambda u, f, p: self.estimator.estimate(u, f, p, step=step),
             utility,
@@ -114,7 +127,7 @@ class BanditFeedback(_AbstractSampledFeedback):
         ValueError: `exploration` is a number outside $[0, 1]$.
 
     References:
-        auer2002.
+        auer2002b.
     """
 
     estimator: AbstractEstimator = ImportanceWeighting()
@@ -123,8 +136,7 @@ class BanditFeedback(_AbstractSampledFeedback):
     def __check_init__(self) -> None:
         _check_share(self.exploration)
 
-    @property
-    def num_draws(self) -> int:
+    def _draws(self) -> int:
         return 1
 
 
@@ -132,11 +144,11 @@ class SemiBanditFeedback(_AbstractSampledFeedback):
     r"""Several actions are drawn in every block, and the utility of each is seen.
 
     The player plays $s$ actions at once, gains their mean utility and sees each one's own. The
-    draws are stratified: action $a$ is drawn $\lfloor s x_a \rfloor$ or $\lceil s x_a \rceil$ times,
-    $s x_a$ times in expectation. On `CappedSimplex(n, cap=1/s)` this is the semi-bandit of
-    $s$-subsets (all actions drawn are different, and $s x$ are their inclusion probabilities);
-    on a `Simplex` it is a minibatch of $s$ draws. `num_draws=1` is `BanditFeedback`. `played` is the
-    mean of the vertices drawn.
+    draws are stratified: action $a$ is drawn $s x_a$ times in expectation, and that number rounded
+    up or down each time. On `CappedSimplex(n, cap=1/s)` this is the semi-bandit of $s$-subsets (the
+    actions drawn are all different, and $s x$ are their inclusion probabilities); on a `Simplex` it
+    is a minibatch of $s$ draws. `num_draws=1` is `BanditFeedback`. `played` is the mean of the
+    vertices drawn.
 
     Args:
         num_draws: $s \ge 1$, static.
@@ -160,6 +172,9 @@ class SemiBanditFeedback(_AbstractSampledFeedback):
             raise ValueError(
                 f"SemiBanditFeedback: num_draws must be an integer >= 1, got {self.num_draws!r}."
             )
+
+    def _draws(self) -> int:
+        return self.num_draws
 
 
 def _check_share(exploration: float | Scalar | None) -> None:

@@ -15,7 +15,7 @@ from gamejax.sets import AbstractStrategySet
 
 
 class DelayedState(NamedTuple):
-    """What `Delayed` carries: the inner state, and what arrives in 0, 1, ... rounds (leading axis)."""
+    """What `Delayed` carries: the inner state; what arrives in 0, 1, ... rounds (first axis)."""
 
     inner: State
     queue: Feedback
@@ -42,10 +42,10 @@ class Delayed(AbstractFeedback):
         probabilities: of the delays $0, \dots, d$, shape `(delay + 1,)`; `None` for always $d$.
 
     Raises:
-        ValueError: `delay` is no integer >= 0, or `probabilities` does not have `delay + 1` entries.
+        ValueError: `delay` is no integer >= 0, or `probabilities` has not `delay + 1` entries.
 
     References:
-        joulani2013; zinkevich2009.
+        joulani2013; langford2009.
     """
 
     feedback: AbstractFeedback = FullInformation()
@@ -92,7 +92,7 @@ class Delayed(AbstractFeedback):
 
         queue = jax.tree.map(put, state.queue, seen)
         arrived = jax.tree.map(lambda q: q[0], queue)
-        queue = jax.tree.map(lambda q: jnp.roll(q.at[0].set(0), -1, axis=0), queue)
+        queue = jax.tree.map(lambda q: jnp.concatenate([q[1:], jnp.zeros_like(q[:1])]), queue)
         return arrived, DelayedState(inner, queue)
 
 
@@ -111,7 +111,7 @@ class Partial(AbstractFeedback):
     `Delayed(Partial(...), d)` delays it; the other order is refused, as coins belong to rounds.
 
     Args:
-        rates: $f_a \in [0, 1]$: a number, an array that broadcasts to the strategy, or a tree of such.
+        rates: $f_a \in [0, 1]$: a number, an array that broadcasts to the strategy, or a tree.
         feedback: what is seen where the coins show heads.
         reweight: divide by the rates (they are known), or not.
 

@@ -7,14 +7,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from gamejax._numerics import HIGHEST
-from gamejax._types import Scalar
+from gamejax._types import Numbers, Scalar
 from gamejax.games._base import AbstractGame, Labels
 from gamejax.games._normal_form import as_payoffs, check_sets
 from gamejax.sets import AbstractStrategySet, Simplex
-from gamejax.sets._shapes import is_concrete
+from gamejax.sets._checks import is_concrete
 
 
 class CongestionGame(AbstractGame):
@@ -50,8 +50,8 @@ class CongestionGame(AbstractGame):
 
     def __init__(
         self,
-        delays: ArrayLike,
-        strategies: Sequence[ArrayLike] | Array | np.ndarray,
+        delays: Numbers,
+        strategies: Sequence[Numbers] | Array | np.ndarray,
         strategy_sets: Sequence[AbstractStrategySet] | None = None,
         *,
         labels: Labels | None = None,
@@ -95,7 +95,7 @@ class CongestionGame(AbstractGame):
             for s, p in zip(self.strategies, paid, strict=True)
         )
 
-    def potential(self, actions: Int[ArrayLike, " players"]) -> Scalar:
+    def potential(self, actions: Numbers) -> Scalar:
         r"""Rosenthal's potential of a pure profile, $-\sum_r \sum_{k=1}^{N_r} d_r(k)$.
 
         When one player changes its action, the potential changes by exactly what that player gains.
@@ -111,8 +111,9 @@ class CongestionGame(AbstractGame):
         return self.expected_potential(profile)
 
     def expected_potential(self, profile: tuple[Array, ...]) -> Scalar:
-        r"""The expectation of `potential` under independent strategies; its gradient in $x_i$ is $u_i$
-        up to a constant on the simplex.
+        r"""The expectation of `potential` under independent strategies.
+
+        Its gradient in $x_i$ differs from $u_i$ by a constant, the same for all actions of $i$.
         """
         paid = jnp.pad(jnp.cumsum(self.delays, axis=1), ((0, 0), (1, 0)))
         loads = jax.lax.scan(_add_user, self._nobody(paid), self._usage(profile))[0]

@@ -15,7 +15,7 @@ from gamejax.sets import AbstractStrategySet
 
 
 class ContinuousGame(AbstractGame):
-    r"""A game of smooth payoffs $f_i(x_1, \dots, x_m)$ on convex sets; $u_i(x) = \nabla_{x_i} f_i(x)$.
+    r"""A game of smooth payoffs $f_i(x)$ on convex sets; $u_i(x) = \nabla_{x_i} f_i(x)$.
 
     Where $f_i$ is concave in $x_i$, points without first-order gain are equilibria; elsewhere they
     are local candidates (`metrics.first_order_gap`). Payoffs need not be linear in the own

@@ -35,7 +35,7 @@ def load(path: str | os.PathLike[str]) -> NormalFormGame:
         GameFileError: the file is malformed or in another format.
 
     References:
-        gambit.
+        mckelvey2014.
     """
     data, source = Path(path).read_bytes(), os.fspath(path)
     try:

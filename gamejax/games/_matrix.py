@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from gamejax._joint import Joint
 from gamejax._numerics import HIGHEST
-from gamejax._types import Scalar
+from gamejax._types import Numbers, Scalar
 from gamejax.games._base import AbstractGame, Labels
 from gamejax.games._normal_form import as_payoffs, check_sets, contract_deviations, payoff_range
 from gamejax.sets import AbstractStrategySet, Simplex
@@ -34,7 +34,7 @@ class MatrixGame(AbstractGame):
 
     def __init__(
         self,
-        payoff: ArrayLike,
+        payoff: Numbers,
         strategy_sets: Sequence[AbstractStrategySet] | None = None,
         *,
         labels: Labels | None = None,

@@ -6,27 +6,30 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+import numpy as np
+from jaxtyping import Array, Float
 
 from gamejax._joint import Joint
 from gamejax._numerics import HIGHEST
-from gamejax._types import Scalar
+from gamejax._types import Numbers, Scalar
 from gamejax.games._base import AbstractGame, Labels
 from gamejax.sets import AbstractStrategySet, Simplex
 
 
 def as_payoffs(payoffs: Any, name: str) -> Array:
     """A floating-point array; integers become the default float, everything else is refused."""
-    try:
-        array = jnp.asarray(payoffs)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name} must be a rectangular array of numbers, got {type(payoffs).__name__}: {error}"
-        ) from None
-    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
-        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")
+    if not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(payoffs)):
+        try:
+            payoffs = np.asarray(payoffs)
+        except ValueError as error:
+            raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
+        if payoffs.dtype.kind not in "iuf":
+            raise ValueError(f"{name} must hold real numbers, got dtype {payoffs.dtype}.")
+    array = jnp.asarray(payoffs)
     if jnp.issubdtype(array.dtype, jnp.floating):
         return array
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")
     return array.astype(jnp.result_type(float))
 
 
@@ -86,7 +89,7 @@ class NormalFormGame(AbstractGame):
 
     def __init__(
         self,
-        payoffs: ArrayLike | Sequence[ArrayLike],
+        payoffs: Numbers,
         strategy_sets: Sequence[AbstractStrategySet] | None = None,
         *,
         labels: Labels | None = None,
@@ -132,9 +135,7 @@ class NormalFormGame(AbstractGame):
         return [most_stable_profile(self.payoffs, self.strategy_sets)]
 
 
-def most_stable_profile(
-    payoffs: Array, sets: Sequence[AbstractStrategySet]
-) -> tuple[Array, ...]:
+def most_stable_profile(payoffs: Array, sets: Sequence[AbstractStrategySet]) -> tuple[Array, ...]:
     """The pure profile with the smallest largest gain from deviating, as one-hot strategies."""
     exists = existing_profiles(sets)
     worst = jnp.full(payoffs.shape[1:], -jnp.inf, payoffs.dtype)
@@ -154,7 +155,7 @@ def contract_deviations(payoffs: Array, joint: Joint, player: int) -> Array:
     return jnp.tensordot(joint.probabilities, payoffs, (others, others), precision=HIGHEST)
 
 
-def bimatrix(a: ArrayLike, b: ArrayLike, *, labels: Labels | None = None) -> NormalFormGame:
+def bimatrix(a: Numbers, b: Numbers, *, labels: Labels | None = None) -> NormalFormGame:
     """The two-player game with payoff matrices `a` (row player) and `b` (column player), `(n, k)`."""
     first, second = as_payoffs(a, "a"), as_payoffs(b, "b")
     if first.ndim != 2 or first.shape != second.shape:

@@ -7,21 +7,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from gamejax._joint import Joint
 from gamejax._numerics import HIGHEST
-from gamejax._types import Scalar
+from gamejax._types import Numbers, Scalar
 from gamejax.games._base import AbstractGame, Labels
 from gamejax.games._normal_form import as_payoffs, check_sets
 from gamejax.sets import AbstractStrategySet, Simplex
-from gamejax.sets._shapes import is_concrete
+from gamejax.sets._checks import is_concrete
 
-Edge: TypeAlias = tuple[int, int, ArrayLike, ArrayLike]
+Edge: TypeAlias = tuple[int, int, Numbers, Numbers]
 
 
 class PolymatrixGame(AbstractGame):
-    r"""A polymatrix game: each player plays a two-player game with each neighbor, one strategy for all.
+    r"""A polymatrix game: two-player games with every neighbor, one strategy for all of them.
 
     $u_i(x) = \sum_{j \ne i} A_{ij} x_j$, where $A_{ij}[a, b]$ is what $i$ gains from playing $a$
     when $j$ plays $b$. One contraction for all players; $O(\text{pairs} \cdot n^2)$ work, and
@@ -50,7 +50,7 @@ class PolymatrixGame(AbstractGame):
 
     def __init__(
         self,
-        payoffs: ArrayLike,
+        payoffs: Numbers,
         pairs: Sequence[tuple[int, int]] | None = None,
         num_actions: Sequence[int] | None = None,
         strategy_sets: Sequence[AbstractStrategySet] | None = None,
@@ -67,7 +67,8 @@ class PolymatrixGame(AbstractGame):
         leading = (len(counts),) * 2 if self.pairs is None else (len(self.pairs),)
         if array.shape != (*leading, max(counts), max(counts)):
             raise ValueError(
-                f"payoffs must have shape {(*leading, max(counts), max(counts))}, got {array.shape}."
+                f"payoffs must have shape {(*leading, max(counts), max(counts))}, "
+                f"got {array.shape}."
             )
         if self.pairs is None:
             array = _without_diagonal(array)
@@ -100,7 +101,9 @@ class PolymatrixGame(AbstractGame):
                 block = as_payoffs(matrix, f"the payoffs of {pair}")
                 if pair in matrices or i == j:
                     raise ValueError(f"edges must join each two players once, got {pair} again.")
-                sizes = tuple(counts.setdefault(p, n) for p, n in zip(pair, block.shape))
+                sizes = tuple(
+                    counts.setdefault(p, n) for p, n in zip(pair, block.shape, strict=False)
+                )
                 if block.ndim != 2 or sizes != block.shape:
                     raise ValueError(
                         f"the payoffs of {pair} must have shape (n_{pair[0]}, n_{pair[1]}) = "

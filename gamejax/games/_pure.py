@@ -1,16 +1,12 @@
 """Payoffs at pure action profiles, and the pure equilibria among them."""
 
-import math
-import os
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from gamejax.games._base import AbstractGame
 from gamejax.games._matrix import MatrixGame
-from gamejax.games._normal_form import NormalFormGame
+from gamejax.games._transform import to_normal_form
 from gamejax.sets import Simplex
 
 
@@ -44,42 +40,10 @@ def profile_mask(game: AbstractGame) -> Bool[Array, "..."]:
 
 
 def payoff_tensor(game: AbstractGame) -> Float[Array, "players ..."]:
-    """Every player's payoff at every pure action profile, shape `(m, n_1, ..., n_m)`.
-
-    Games that hold no tensor are asked for `utility` at every pure profile of the opponents.
-
-    Raises:
-        ValueError: the tensor would not fit into this machine's memory.
-    """
-    if isinstance(game, NormalFormGame):
-        return game.payoffs
+    """Every player's payoff at every pure action profile, shape `(m, n_1, ..., n_m)`."""
     if isinstance(game, MatrixGame):
         return jnp.stack([game.payoff, -game.payoff])
-    shape = tuple(mask.size for mask in action_masks(game))
-    needed = len(shape) * math.prod(shape) * jnp.dtype(game.dtype).itemsize
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > available:
-        raise ValueError(
-            f"The payoff tensor of a game with {shape} actions needs {needed} bytes, more than the "
-            f"{available} bytes of memory here; ask for utilities at single profiles instead."
-        )
-    return jnp.stack([_tabulate(game, player, shape) for player in range(len(shape))])
-
-
-def _tabulate(game: AbstractGame, player: int, shape: tuple[int, ...]) -> Array:
-    others = tuple(n for j, n in enumerate(shape) if j != player)
-    own = game.strategy_sets[player].center(game.dtype)
-
-    def row(index: Array) -> Array:
-        actions = list(jnp.unravel_index(index, others))
-        vertices = [
-            jax.nn.one_hot(action, n, dtype=game.dtype)
-            for action, n in zip(actions, others, strict=True)
-        ]
-        return game.utility(player, (*vertices[:player], own, *vertices[player:]))
-
-    table = jax.lax.map(row, jnp.arange(math.prod(others), dtype=jnp.int32), batch_size=1024)
-    return jnp.moveaxis(table.reshape(*others, shape[player]), -1, player)
+    return to_normal_form(game).payoffs
 
 
 def pure_gains(game: AbstractGame) -> Float[Array, "players ..."]:

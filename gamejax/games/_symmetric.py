@@ -10,10 +10,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
 from gamejax._numerics import HIGHEST
-from gamejax._types import Scalar
+from gamejax._types import Numbers, Scalar
 from gamejax.games._base import AbstractGame, Labels
 from gamejax.games._normal_form import as_payoffs, check_sets
 from gamejax.sets import AbstractStrategySet, Simplex
@@ -55,8 +55,9 @@ def _moves(num_opponents: int, num_actions: int) -> tuple[np.ndarray, np.ndarray
 
 
 class SymmetricGame(AbstractGame):
-    r"""A game of $m$ interchangeable players: a payoff depends on the own action and on how many
-    opponents chose each action.
+    r"""A game of $m$ interchangeable players.
+
+    A payoff depends on the own action and on how many opponents chose each action:
 
     $$u_i(x)[a] = \sum_c U(a, c)\, \Pr[\text{opponents' counts} = c].$$
 
@@ -83,7 +84,7 @@ class SymmetricGame(AbstractGame):
 
     def __init__(
         self,
-        payoffs: ArrayLike,
+        payoffs: Numbers,
         num_players: int,
         strategy_sets: Sequence[AbstractStrategySet] | None = None,
         *,
@@ -109,7 +110,7 @@ class SymmetricGame(AbstractGame):
         self.labels = labels
 
     @classmethod
-    def from_matrix(cls, matrix: ArrayLike, *, labels: Labels | None = None) -> Self:
+    def from_matrix(cls, matrix: Numbers, *, labels: Labels | None = None) -> Self:
         """The two-player game in which the row player gains `matrix`, the other its transpose."""
         return cls(matrix, 2, labels=labels)
 

@@ -16,7 +16,7 @@ from gamejax.games._matrix import MatrixGame
 from gamejax.games._normal_form import NormalFormGame, payoff_bounds
 from gamejax.games._symmetric import SymmetricGame
 from gamejax.sets import AbstractStrategySet, CappedSimplex, Simplex
-from gamejax.sets._shapes import is_concrete
+from gamejax.sets._checks import is_concrete
 
 Game = TypeVar("Game", bound=AbstractGame)
 Finite = TypeVar("Finite", MatrixGame, NormalFormGame)
@@ -48,7 +48,7 @@ def smoothed(
         ValueError: both or neither given, not one per player, or out of range.
 
     References:
-        daskalakis2024smooth, for $\sigma$; other papers call our cap $\sigma$.
+        daskalakis2024, for $\sigma$; other papers call our cap $\sigma$.
     """
     if (cap is None) == (sigma is None):
         raise ValueError("Give exactly one of cap and sigma.")
@@ -58,7 +58,7 @@ def smoothed(
     for player, (old, value) in enumerate(zip(game.strategy_sets, values, strict=True)):
         if not isinstance(old, Simplex | CappedSimplex):
             raise TypeError(
-                f"smoothed needs players on simplices, player {player} is on a {type(old).__name__}."
+                f"smoothed needs players on simplices, got a {type(old).__name__} for player {player}."
             )
         count = old.shape[-1] if old.mask is None else old.mask.sum(-1)
         _check_range(value, count, name, player)
@@ -101,7 +101,8 @@ def to_normal_form(game: AbstractGame) -> NormalFormGame:
     """
     if isinstance(game, NormalFormGame):
         return game
-    if not all(isinstance(s, Simplex | CappedSimplex) and len(s.shape) == 1 for s in game.strategy_sets):
+    simplices = [s for s in game.strategy_sets if isinstance(s, Simplex | CappedSimplex)]
+    if len(simplices) < game.num_players or any(len(s.shape) > 1 for s in simplices):
         raise TypeError("to_normal_form needs players who mix over one list of actions each.")
     shape = tuple(s.shape[0] for s in game.strategy_sets)
     size = game.num_players * math.prod(shape) * jnp.dtype(game.dtype).itemsize
@@ -147,7 +148,9 @@ def pad_games(games: Sequence[Finite], shape: Sequence[int] | None = None) -> Fi
     if len(target) != len(counts[0]) or any(
         n > most for c in counts for n, most in zip(c, target, strict=True)
     ):
-        raise ValueError(f"shape {target} does not hold games of action counts {sorted(set(counts))}.")
+        raise ValueError(
+            f"shape must hold games of action counts {sorted(set(counts))}, got {target}."
+        )
     padded = [_pad_game(g, c, target) for g, c in zip(games, counts, strict=True)]
     if len({jax.tree.structure(p) for p in padded}) > 1:
         raise TypeError("games must give each player the same kind of strategy set.")

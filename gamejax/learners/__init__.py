@@ -9,6 +9,8 @@ from gamejax.learners._gradient import GradientAscent as GradientAscent
 from gamejax.learners._hedge import Hedge as Hedge
 from gamejax.learners._index import UCB as UCB
 from gamejax.learners._index import AbstractIndexPolicy as AbstractIndexPolicy
+from gamejax.learners._internal_regret import HartMasColell as HartMasColell
+from gamejax.learners._internal_regret import StoltzLugosi as StoltzLugosi
 from gamejax.learners._mirror_descent import MagneticMirrorDescent as MagneticMirrorDescent
 from gamejax.learners._mirror_descent import MirrorDescent as MirrorDescent
 from gamejax.learners._regret_matching import DiscountedRegretMatching as DiscountedRegretMatching
@@ -23,3 +25,6 @@ from gamejax.learners._regret_matching import (
 from gamejax.learners._replicator import ProjectedReplicator as ProjectedReplicator
 from gamejax.learners._replicator import Replicator as Replicator
 from gamejax.learners._sign_change import SignChange as SignChange
+from gamejax.learners._swap import BlumMansour as BlumMansour
+from gamejax.learners._tree_swap import TreeSwap as TreeSwap
+from gamejax.learners._wrappers import Every as Every

@@ -32,6 +32,13 @@ def normalize(strategies: Simplex, weights: Array) -> Array:
     return safe_divide(positive, total, strategies.center(weights.dtype))
 
 
+def push_out(strategies: Simplex, point: Array) -> Array:
+    r"""The Euclidean projection on $\{z \ge 0, \|z\|_1 \ge 1\}$."""
+    positive = jnp.maximum(point, 0)
+    outside = jnp.sum(positive, axis=-1, keepdims=True) < 1
+    return jnp.where(outside, strategies.project(point), positive)
+
+
 def num_actions(strategies: Simplex, dtype: Any) -> Float[Array, "*blocks 1"]:
     """How many actions exist in every block, the last axis kept."""
     if strategies.mask is None:

@@ -59,5 +59,6 @@ class GradientAscent(AbstractLearner):
         key: PRNGKeyArray | None = None,
     ) -> tuple[Strategy, State]:
         descent = jax.tree.map(jnp.negative, feedback.utility)
-        updates, state = self.transformation.update(descent, state, strategy)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
+            updates, state = self.transformation.update(descent, state, strategy)
         return strategies.project(optax.apply_updates(strategy, updates)), state

@@ -17,7 +17,7 @@ from gamejax.sets import AbstractStrategySet
 
 
 class HedgeState(NamedTuple):
-    r"""What `Hedge` carries: $\nabla R(x^1)$, $\sum_s u^s$, the largest range so far, the rounds."""
+    r"""What `Hedge` carries: $\nabla R(x^1)$, $\sum_s u^s$, the largest range so far, rounds."""
 
     prior: Utility
     total: Sum
@@ -42,9 +42,9 @@ class Hedge(AbstractLearner):
       \|u^t - u^{t-1}\|_\infty^2 - \frac{1}{4\eta}\sum_t \|x^t - x^{t-1}\|_1^2$, so that averages of
       self-play in zero-sum games reach a gap $O(1/T)$.
 
-    Blocks are independent, each with its own range. Works on every set that has the entropy's
-    mirror map (capped simplices, products). The sum is compensated: float32 follows float64 over
-    millions of rounds.
+    Blocks are independent, each with its own range (for $\ln n$ see the set's `entropy_range`).
+    Works on every set that has the entropy's mirror map (capped simplices, products). The sum is
+    compensated: float32 follows float64 over millions of rounds.
 
     Args:
         learning_rate: $\eta > 0$, in 1/utility; `None` for the anytime rate.

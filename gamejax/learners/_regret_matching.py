@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from gamejax._types import Scalar
 from gamejax.feedback import Feedback
 from gamejax.learners._base import AbstractLearner, check_number, require_simplex
-from gamejax.learners._blocks import normalize, regret
+from gamejax.learners._blocks import normalize, push_out, regret
 from gamejax.learners._dual import number
 from gamejax.sets import AbstractStrategySet, Simplex
 
@@ -138,15 +138,8 @@ class SmoothPredictiveRegretMatchingPlus(AbstractRegretLearner):
 
     def _step(self, strategies: Simplex, regrets: Regrets, new: Regrets) -> tuple[Regrets, Regrets]:
         gain = number(self.learning_rate, new) * new
-        regrets = _push_out(strategies, regrets + gain)
-        return _push_out(strategies, regrets + gain), regrets
-
-
-def _push_out(strategies: Simplex, point: Array) -> Array:
-    r"""The Euclidean projection on $\{z \ge 0, \|z\|_1 \ge 1\}$."""
-    positive = jnp.maximum(point, 0)
-    outside = jnp.sum(positive, axis=-1, keepdims=True) < 1
-    return jnp.where(outside, strategies.project(point), positive)
+        regrets = push_out(strategies, regrets + gain)
+        return push_out(strategies, regrets + gain), regrets
 
 
 class DiscountedState(NamedTuple):
@@ -167,8 +160,7 @@ class DiscountedRegretMatching(AbstractLearner):
 
     Args:
         positive_exponent: $\alpha$, for positive regrets.
-        negative_exponent: $\beta$, for negative regrets; `-inf` forgets them at once, and with
-            $\alpha = \infty$ that is regret matching+.
+        negative_exponent: $\beta$, for the others; $-\infty$ forgets negative regrets at once.
 
     References:
         brown2019.

@@ -69,7 +69,7 @@ class CappedSimplex(AbstractStrategySet):
         count = num_actions(self.shape, self.mask, dtype)
         if self.mask is None:
             return jnp.broadcast_to(1 / count, self.shape)
-        return self.mask / count[..., None]
+        return self.mask.astype(dtype) / count[..., None]
 
     def lmo(self, utility: Array) -> Array:
         ranks = _ranks(jax.lax.stop_gradient(hide(utility, self.mask)), utility.dtype)

@@ -38,7 +38,7 @@ class Simplex(AbstractStrategySet):
     def center(self, dtype: Any) -> Array:
         if self.mask is None:
             return jnp.full(self.shape, 1 / self.shape[-1], dtype)
-        return self.mask / self.mask.sum(-1, keepdims=True, dtype=dtype)
+        return self.mask.astype(dtype) / self.mask.sum(-1, keepdims=True, dtype=dtype)
 
     def lmo(self, utility: Array) -> Array:
         best = jnp.argmax(hide(utility, self.mask), axis=-1)

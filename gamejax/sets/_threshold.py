@@ -40,14 +40,15 @@ def waterfill(
 
 def _fill(z: Array, cap: Array | None, regularizer: AbstractRegularizer) -> Array:
     r"""$\mathrm{clip}(\phi(z), 0, c)$, with one-sided derivatives at the kinks."""
-    free = exists = z > -jnp.inf
+    # Comparisons are phrased so that a NaN stays a NaN instead of passing for a bound.
+    free = exists = z != -jnp.inf
     if cap is not None:
-        free = exists & (z < regularizer.gradient(cap))
+        free = exists & ~(z >= regularizer.gradient(cap))
     x = jnp.where(free, regularizer.inverse_gradient(jnp.where(free, z, -1)), 0)
-    x = jnp.where(x > 0, x, 0)
+    x = jnp.where(x <= 0, 0, x)
     if cap is None:
         return x
-    free = free & (x < cap)
+    free = free & ~(x >= cap)
     # With every coordinate at a bound the caps add up to 1 by themselves and nothing can move.
     moving = jnp.any(free & (x > 0), axis=-1, keepdims=True)
     top = jnp.where(moving, cap, jax.lax.stop_gradient(cap))
@@ -61,7 +62,7 @@ def _fill_and_slope(z: Array, cap: Array | None, regularizer: AbstractRegularize
 
 @jax.custom_jvp
 def _threshold(dual: Array, cap: Array | None, regularizer: AbstractRegularizer) -> Array:
-    return _search(dual, cap, regularizer)
+    return _search(dual, cap, regularizer, None if cap is None else jnp.zeros_like(dual[..., :1]))
 
 
 @_threshold.defjvp
@@ -81,13 +82,15 @@ class _Search(NamedTuple):
     steps: Array
 
 
-def _search(dual: Array, cap: Array | None, regularizer: AbstractRegularizer) -> Array:
-    r"""$\lambda$ by Newton steps kept inside a shrinking bracket.
+def _search(
+    dual: Array, cap: Array | None, regularizer: AbstractRegularizer, near: Array | None = None
+) -> Array:
+    r"""$\lambda$ by Newton steps kept inside a shrinking bracket, from `near` if given.
 
     Without a cap every step moves right and none overshoots: the transformed mass of
     `threshold_step` is concave in $\lambda$ and the start is left of the root.
     """
-    exists = dual > -jnp.inf
+    exists = dual != -jnp.inf
     top = jnp.max(dual, axis=-1, keepdims=True)
     count = exists.sum(-1, keepdims=True, dtype=dual.dtype)
     high = top - regularizer.gradient(1 / count)
@@ -95,7 +98,9 @@ def _search(dual: Array, cap: Array | None, regularizer: AbstractRegularizer) ->
     if cap is not None:
         bottom = jnp.min(dual, axis=-1, keepdims=True, where=exists, initial=jnp.inf)
         low = jnp.minimum(low, bottom - regularizer.gradient(cap))
-    tolerance = 8 * jnp.finfo(dual.dtype).eps
+    if near is not None:
+        start = jnp.clip(near, low, high)
+    eps = jnp.finfo(dual.dtype).eps
 
     def body(s: _Search) -> _Search:
         x, slope = _fill_and_slope(dual - s.level, cap, regularizer)
@@ -103,17 +108,17 @@ def _search(dual: Array, cap: Array | None, regularizer: AbstractRegularizer) ->
         low = jnp.where(total >= 1, s.level, s.low)
         high = jnp.where(total <= 1, s.level, s.high)
         capped = 0 if cap is None else jnp.where(x >= cap, cap, 0).sum(-1, keepdims=True)
-        step = regularizer.threshold_step(total - capped, slope, 1 - capped)
-        newton = s.level + step
+        newton = s.level + regularizer.threshold_step(total - capped, slope, 1 - capped)
         inside = (newton > low) & (newton < high)
         level = jnp.where(inside, newton, low + (high - low) / 2)
-        close = (jnp.abs(total - 1) <= tolerance) | (level == s.level)
-        level = jnp.where(s.done | (close & ~inside), s.level, level)
-        return _Search(level, low, high, s.done | close, s.steps + 1)
+        # Ends also where the step is lost in rounding and, by `~(>)`, where a number is NaN.
+        fine = jnp.abs(newton - s.level) <= eps * jnp.abs(s.level)
+        done = s.done | ~(jnp.abs(total - 1) > 4 * eps) | fine | (level == s.level)
+        return _Search(jnp.where(done, s.level, level), low, high, done, s.steps + 1)
 
     def unfinished(s: _Search) -> Array:
         return (s.steps < MAX_STEPS) & ~jnp.all(s.done)
 
-    return jax.lax.while_loop(
-        unfinished, body, _Search(start, low, high, start != start, jnp.zeros((), jnp.int32))
-    ).level
+    first = _Search(start, low, high, jnp.isnan(start), jnp.zeros((), jnp.int32))
+    return jax.lax.while_loop(unfinished, body, first).level
+

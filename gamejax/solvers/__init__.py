@@ -8,6 +8,14 @@ from gamejax.solvers._averaging import Power as Power
 from gamejax.solvers._averaging import Quadratic as Quadratic
 from gamejax.solvers._averaging import Uniform as Uniform
 from gamejax.solvers._base import AbstractSolver as AbstractSolver
+from gamejax.solvers._clairvoyant import ClairvoyantHedge as ClairvoyantHedge
 from gamejax.solvers._default import default_solver as default_solver
+from gamejax.solvers._extragradient import Extragradient as Extragradient
+from gamejax.solvers._extragradient import MirrorProx as MirrorProx
+from gamejax.solvers._extragradient import OptimisticGradient as OptimisticGradient
+from gamejax.solvers._extragradient_rm import (
+    ExtragradientRegretMatchingPlus as ExtragradientRegretMatchingPlus,
+)
+from gamejax.solvers._fictitious_play import FictitiousPlay as FictitiousPlay
 from gamejax.solvers._multi_start import MultiStart as MultiStart
 from gamejax.solvers._self_play import SelfPlay as SelfPlay

@@ -1,5 +1,6 @@
 """Self-play: every player runs a learner against the others."""
 
+import math
 from typing import Any, Literal
 
 import equinox as eqx
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gamejax._joint import Joint, product
-from gamejax._numerics import Sum, inner
+from gamejax._numerics import Sum, inner, require_memory
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, State, Strategy, Utility
 from gamejax.feedback import AbstractFeedback, FullInformation
@@ -95,6 +96,11 @@ class SelfPlay(AbstractSolver):
         feedback = _per_player(self.feedback, num_players, "feedback")
         if self.order is not None and len(self.order) != num_players:
             raise ValueError(f"order names {len(self.order)} players, the game has {num_players}.")
+        if self.output == "joint":
+            shape = [s.shape[-1] for s in sets]
+            # The running sum, its rounding carry and the joint itself are held at once.
+            needed = 3 * math.prod(shape) * jnp.dtype(dtype).itemsize
+            require_memory(needed, f'output="joint" for {num_players} players')
         ranges = tuple(game.utility_range(i) for i in range(num_players))
         begun = [
             learner.init(s, dtype=dtype)

@@ -1,5 +1,7 @@
 """Two players with two actions each."""
 
+from collections.abc import Sequence
+
 from gamejax.games._base import Labels
 from gamejax.games._normal_form import NormalFormGame, bimatrix
 from gamejax.games.library._checks import require
@@ -10,7 +12,7 @@ def _labels(title: str, *actions: str, columns: tuple[str, ...] | None = None) -
     return Labels(title, ("row", "column"), (actions, columns or actions))
 
 
-def _symmetric(matrix: list[list[float]], labels: Labels) -> NormalFormGame:
+def _symmetric(matrix: Sequence[Sequence[float]], labels: Labels) -> NormalFormGame:
     return bimatrix(matrix, [list(row) for row in zip(*matrix, strict=True)], labels=labels)
 
 
@@ -44,7 +46,7 @@ def chicken() -> NormalFormGame:
     Row player's payoffs `[[6, 2], [7, 0]]`, the column player's transposed.
 
     Equilibria: one swerves and the other dares (two), or both swerve with probability 2/3 (payoff
-    14/3). Correlated: the uniform draw of (swerve, swerve), (swerve, dare), (dare, swerve), payoff 5.
+    14/3). Correlated: the uniform draw of the three profiles in which somebody swerves, payoff 5.
 
     References:
         aumann1974.
@@ -56,7 +58,7 @@ def chicken() -> NormalFormGame:
 def stag_hunt(stag: float = 4, hare: float = 3) -> NormalFormGame:
     """The stag hunt: the better equilibrium needs trust.
 
-    A stag is worth `stag` to each of two hunters together and 0 to one alone; a hare is worth `hare`.
+    Two hunters together gain `stag` each, one alone 0; who hunts hares gains `hare` in any case.
 
     Equilibria: both hunt the stag (payoff dominant), both hunt hares (risk dominant while
     hare > stag / 2), or both hunt the stag with probability hare / stag.
@@ -88,7 +90,7 @@ def battle_of_the_sexes(favorite: float = 3, other: float = 2) -> NormalFormGame
 
 @classic((0, 1), (1, 0), ((0.5, 0.5), (0.5, 0.5)), complete=True)
 def hawk_dove(prize: float = 2, injury: float = 4) -> NormalFormGame:
-    """Hawk and dove: doves share the prize, hawks take it from doves and are injured among each other.
+    """Hawk and dove: doves share a prize, hawks take it from doves and injure each other.
 
     Two hawks gain (prize - injury) / 2 each, two doves prize / 2, a hawk the prize from a dove, who
     gains 0.
@@ -156,7 +158,9 @@ def inspection(
     )
     worker = [[0, wage], [wage - effort, wage - effort]]
     principal = [[-check, -wage], [output - wage - check, output - wage]]
-    labels = Labels("Inspection", ("worker", "principal"), (("shirk", "work"), ("inspect", "trust")))
+    labels = Labels(
+        "Inspection", ("worker", "principal"), (("shirk", "work"), ("inspect", "trust"))
+    )
     return bimatrix(worker, principal, labels=labels)
 
 

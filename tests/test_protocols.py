@@ -1,0 +1,115 @@
+"""What every learner keeps to on every set and game that it fits."""
+
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gamejax
+from gamejax import solvers
+from tests.cases import GAMES, LEARNERS, SETS, all_cases, pairwise_cases
+
+STEPS = 6
+PAIRWISE = pairwise_cases()
+CASES = [
+    pytest.param(*case, id="-".join(case), marks=() if case in PAIRWISE else pytest.mark.slow)
+    for case in all_cases()
+]
+
+
+def run(learner, game, steps=STEPS):
+    """The strategies after every step, and the cumulative payoffs."""
+    trajectory = gamejax.play(
+        game, solvers.SelfPlay(learner), steps, record=lambda state: state.strategies
+    )
+    return trajectory.records, trajectory.gaps
+
+
+def scaled(game, factor):
+    """The game with its payoffs scaled (its sets as they are)."""
+    numbers, rest = eqx.partition(
+        game, lambda x: eqx.is_inexact_array(x) and x.ndim >= 2 and x.size > 8
+    )
+    return eqx.combine(jax.tree.map(lambda x: x * jnp.asarray(factor, x.dtype), numbers), rest)
+
+
+def build(kind, game, dtype=jnp.float64):
+    """The game on sets of one kind whose own numbers have the game's type too."""
+    make = GAMES[game][0]
+    built = make(SETS[kind], dtype)
+    return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, built)
+
+
+@pytest.mark.parametrize(("learner", "kind", "game"), CASES)
+def test_protocol(learner, kind, game):
+    make = LEARNERS[learner].make
+    problem = build(kind, game)
+    chex.clear_trace_counter()
+    traced = jax.jit(chex.assert_max_traces(run, n=1))
+
+    # One trace whatever the hyper-parameters and payoffs; every strategy inside its set.
+    first = traced(make(1.0), problem)
+    second = traced(make(0.7), scaled(problem, 0.5))
+    for records, _ in (first, second):
+        for own, strategies in zip(problem.strategy_sets, records, strict=True):
+            chex.assert_tree_all_finite(strategies)
+            assert jax.vmap(own.violation)(strategies).max() < 1e-9
+
+    # jit = eager.
+    with jax.disable_jit():
+        eager = run(make(1.0), problem, 2)
+    compiled = jax.tree.map(lambda x: x[:2], first)
+    chex.assert_trees_all_close(eager, compiled, atol=1e-10)
+
+    # vmap = loop.
+    stacked = jax.vmap(lambda c: scaled(problem, c))(jnp.array([1.0, 0.5]))
+    axes = jax.tree.map(lambda _: 0, stacked)
+    mapped = jax.jit(jax.vmap(lambda g: run(make(1.0), g), in_axes=(axes,)))(stacked)
+    chex.assert_trees_all_close(jax.tree.map(lambda x: x[0], mapped), first, atol=1e-10)
+
+    # float32 stays float32, and agrees where the dynamics do not amplify rounding.
+    single = run(make(1.0), build(kind, game, jnp.float32))
+    assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(single))
+    if learner not in ("best-response", "ucb", "sign-change"):  # these jump at ties
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda x: x.astype(jnp.float64), single[0]), first[0], atol=2e-3
+        )
+
+
+SMOOTH = [
+    (learner, "simplex", "zero-sum")
+    for learner in LEARNERS
+    if learner not in ("best-response", "ucb", "sign-change")
+] + [
+    ("ftrl-euclidean", "ball", "continuous"),
+    ("ftrl-euclidean", "product", "continuous"),
+    ("ftrl-tsallis", "capped", "three-players"),
+    ("mirror-descent-entropy", "capped", "polymatrix"),
+    ("gradient-ascent", "unconstrained", "continuous"),
+    ("hedge", "masked", "congestion"),
+    ("predictive-rm+", "masked", "symmetric"),
+]
+
+
+@pytest.mark.parametrize(("learner", "kind", "game"), SMOOTH)
+def test_gradients_match_finite_differences(learner, kind, game):
+    problem, make = build(kind, game), LEARNERS[learner].make
+
+    def outcome(factor):
+        records, gaps = run(make(1.0), scaled(problem, factor), 4)
+        return sum(jnp.sum(jnp.sin(3 * x[-1])) for x in jax.tree.leaves(records)) + gaps[-1]
+
+    point, width = 0.9, 1e-6
+    slope = jax.jit(jax.grad(outcome))(point)
+    evaluate = jax.jit(outcome)
+    difference = (evaluate(point + width) - evaluate(point - width)) / (2 * width)
+    np.testing.assert_allclose(slope, difference, rtol=2e-5, atol=1e-7)
+
+
+def test_pairwise_cases_hold_every_pair():
+    whole = {pair for case in all_cases() for pair in ((case[0], case[1]), case[1:])}
+    chosen = {pair for case in PAIRWISE for pair in ((case[0], case[1]), case[1:])}
+    assert whole == chosen
+    assert len(PAIRWISE) < len(all_cases()) / 2
