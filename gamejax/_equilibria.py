@@ -3,6 +3,7 @@
 import math
 from typing import Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,25 +13,33 @@ from gamejax._numerics import HIGHEST
 from gamejax._types import Scalar
 from gamejax.games import AbstractGame, MatrixGame
 from gamejax.games._pure import action_masks, payoff_tensor
-from gamejax.games._supports import Equilibria, distinct, indifference_on, normalize, subsets
-from gamejax.games.analysis import pure_equilibria
+from gamejax.games._supports import (
+    Equilibria,
+    Indifference,
+    any_continuum,
+    distinct,
+    indifference_on,
+    normalize,
+    subsets,
+)
+from gamejax.games.analysis import pure_gains
 from gamejax.metrics import nash_gap
+from gamejax.sets._checks import is_concrete
 
 MAX_SUPPORT_PAIRS = 200_000
 """Support enumeration refuses more pairs than this: minutes of work and no end in sight."""
 
 
-def equilibria(
-    game: AbstractGame, method: Literal["pure", "supports"] | None = None
-) -> Equilibria:
+def equilibria(game: AbstractGame, method: Literal["pure", "supports"] | None = None) -> Equilibria:
     r"""Several or all Nash equilibria of a game, each with its recomputed gap.
 
     `"pure"` scans all pure profiles: the list holds every pure equilibrium, and `complete` is
     `False` because mixed ones are not looked for. `"supports"` (two players) solves the
     indifference conditions on every pair of supports of equal size, $\binom{n + k}{n} - 1$ pairs in
     batches; in a non-degenerate game these are all equilibria and `complete` is `True`. A game is
-    degenerate if some strategy has more best responses than actions it plays; then there may be
-    further, even infinitely many, equilibria, and `complete` is `False`. A host function.
+    degenerate if some strategy has more best responses than actions it plays, which is checked (up
+    to rounding); then there may be further, even infinitely many, equilibria, and `complete` is
+    `False`. A host function.
 
     Args:
         game: a game whose players choose from simplices.
@@ -62,39 +71,55 @@ def equilibria(
 
 
 def _pure(game: AbstractGame) -> Equilibria:
-    found = np.array(pure_equilibria(game), np.int32).reshape(-1, game.num_players)
-    sizes = [strategies.shape[-1] for strategies in game.strategy_sets]
+    gains = np.asarray(pure_gains(game).max(0))
+    found = np.argwhere(gains <= 0)
     profiles = tuple(
-        jax.nn.one_hot(found[:, i], n, dtype=game.dtype) for i, n in enumerate(sizes)
+        jax.nn.one_hot(jnp.asarray(found[:, i], jnp.int32), n, dtype=game.dtype)
+        for i, n in enumerate(gains.shape)
     )
-    return Equilibria(profiles, _gaps(game, profiles), len(found), False)
+    gaps = jnp.asarray(gains[tuple(found.T)], game.dtype)
+    return Equilibria(profiles, gaps, len(found), False)
 
 
 def _by_supports(game: AbstractGame, rows: np.ndarray, columns: np.ndarray) -> Equilibria:
-    largest = min(int(rows.sum()), int(columns.sum()))
     first, second = [], []
-    for size in range(1, largest + 1):
+    for size in range(1, min(int(rows.sum()), int(columns.sum())) + 1):
         own, other = subsets(rows, size), subsets(columns, size)
         first.append(np.repeat(own, len(other), axis=0))
         second.append(np.tile(other, (len(own), 1)))
     row_supports = jnp.asarray(np.concatenate(first))
     column_supports = jnp.asarray(np.concatenate(second))
-
-    payoffs = payoff_tensor(game)
-    exists = jnp.asarray(rows[:, None] & columns[None, :])
-    a, b = normalize(payoffs[0], exists), normalize(payoffs[1], exists)
-    y = indifference_on(a, row_supports, column_supports, jnp.asarray(rows))
-    x = indifference_on(b.T, column_supports, row_supports, jnp.asarray(columns))
+    x, y, gaps = _solve_supports(game, row_supports, column_supports)
 
     both = np.flatnonzero(np.asarray(x.valid & y.valid))
     kept = both[distinct([np.asarray(x.strategy)[both], np.asarray(y.strategy)[both]])]
     profiles = (x.strategy[kept], y.strategy[kept])
-    doubtful = x.ambiguous | x.crowded | y.ambiguous | y.crowded
-    return Equilibria(profiles, _gaps(game, profiles), len(kept), not bool(doubtful.any()))
+    a, b = _tables(game)
+    degenerate = (
+        bool((x.crowded | y.crowded).any())
+        or any_continuum(a, y, row_supports, column_supports, jnp.asarray(rows))
+        or any_continuum(b, x, column_supports, row_supports, jnp.asarray(columns))
+    )
+    return Equilibria(profiles, gaps[kept], len(kept), not degenerate)
 
 
-def _gaps(game: AbstractGame, profiles: tuple[jax.Array, ...]) -> jax.Array:
-    return jax.jit(jax.vmap(nash_gap, (None, 0)))(game, profiles)
+def _tables(game: AbstractGame) -> tuple[jax.Array, jax.Array]:
+    """Each player's payoffs in [0, 1], own actions in rows."""
+    rows, columns = action_masks(game)
+    exists = rows[:, None] & columns[None, :]
+    payoffs = payoff_tensor(game)
+    return normalize(payoffs[0], exists), normalize(payoffs[1], exists).T
+
+
+@eqx.filter_jit
+def _solve_supports(
+    game: AbstractGame, row_supports: jax.Array, column_supports: jax.Array
+) -> tuple[Indifference, Indifference, jax.Array]:
+    rows, columns = action_masks(game)
+    a, b = _tables(game)
+    y = indifference_on(a, row_supports, column_supports, rows)
+    x = indifference_on(b, column_supports, row_supports, columns)
+    return x, y, jax.vmap(nash_gap, (None, 0))(game, (x.strategy, y.strategy))
 
 
 def value(game: AbstractGame) -> Scalar:
@@ -127,7 +152,7 @@ def value(game: AbstractGame) -> Scalar:
 
 
 def _check_constant_sum(payoffs: jax.Array, exists: jax.Array) -> None:
-    if isinstance(payoffs, jax.core.Tracer) or isinstance(exists, jax.core.Tracer):
+    if not is_concrete(payoffs, exists):
         return
     total = np.asarray(payoffs.sum(0))[np.asarray(exists)]
     scale = max(float(np.abs(np.asarray(payoffs)).max()), 1e-30)

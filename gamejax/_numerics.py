@@ -52,8 +52,8 @@ def stationary(
     Solves $(I - (1-\varepsilon)(Q^\top - c \mathbf 1^\top))\pi = c$, the stationary distribution of
     the chain that restarts at `center` $c$ with probability $\varepsilon$, 64 units of rounding.
     So it exists and is unique also where $Q$ has several; then it is one of them. Always
-    $\|\pi - \pi Q\|_1 \le 2\varepsilon$ up to rounding. States that neither $Q$ enters nor $c$
-    holds get exactly 0.
+    $\|\pi - \pi Q\|_1 \le 2\varepsilon$ up to rounding. States outside the support of $c$ do not
+    exist: nothing may move there, their rows have no influence and their probability is exactly 0.
 
     Args:
         transition: $Q$; entry `[..., a, b]` is the probability of moving from `a` to `b`.
@@ -63,6 +63,8 @@ def stationary(
     if center is None:
         center = jnp.full(transition.shape[:-1], 1 / n, dtype)
     restart = 64 * float(jnp.finfo(dtype).eps)
+    exists = center > 0
+    transition = jnp.where(exists[..., :, None], transition, center[..., None, :])
     if n == 2:
         swapped = jnp.stack([transition[..., 1, 0], transition[..., 0, 1]], axis=-1)
         weights = (1 - restart) * swapped + restart * center
@@ -70,7 +72,7 @@ def stationary(
         change = jnp.swapaxes(transition, -1, -2) - center[..., :, None]
         identity = jnp.broadcast_to(jnp.eye(n, dtype=dtype), change.shape)
         solution = jnp.linalg.solve(identity - (1 - restart) * change, center[..., :, None])
-        weights = jnp.maximum(solution[..., 0], 0)
+        weights = jnp.where(exists, jnp.maximum(solution[..., 0], 0), 0)
     return weights / weights.sum(-1, keepdims=True)
 
 

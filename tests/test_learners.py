@@ -50,6 +50,23 @@ UNITS = [
 ON_SIMPLEX = SCALE_FREE + UNITS
 
 
+# Variants of what the others cover, for the long test run.
+SLOW = [
+    gl.PredictiveRegretMatchingPlus(2.0),
+    gl.FollowTheRegularizedLeader(Entropy(), 0.3),
+    gl.FollowTheRegularizedLeader(Tsallis(), 1.0, decay=0.5),
+    gl.MirrorDescent(LogBarrier(), 0.3, optimism=1.0),
+    gl.MagneticMirrorDescent(0.2, 0.5, Euclidean(), decay=0.5, magnet_every=3),
+    gl.SmoothBestResponse(0.5, averaging=1.0),
+    gl.Replicator(0.1, temperature=0.5),
+]
+
+
+def cases(learners):
+    marks = [pytest.mark.slow]
+    return [pytest.param(lr, marks=marks if lr in SLOW else ()) for lr in learners]
+
+
 def name(learner):
     regularizer = getattr(learner, "regularizer", None)
     suffix = "" if regularizer is None else f"-{type(regularizer).__name__}"
@@ -196,7 +213,7 @@ def small_utilities():
     return instances()[0][0, :, :KEPT]
 
 
-@pytest.mark.parametrize("learner", ON_SIMPLEX, ids=name)
+@pytest.mark.parametrize("learner", cases(ON_SIMPLEX), ids=name)
 def test_invariances_masks_blocks_and_float32(learner):
     utilities, masks = instances()
     together = run_jit(learner, Simplex(masks.shape, masks), jnp.moveaxis(utilities, 0, 1))
@@ -270,7 +287,7 @@ def test_hyperparameters_do_not_retrace():
 DIFFERENTIABLE = [
     gl.Hedge(0.3, optimism=0.5),
     gl.Hedge(utility_range=3.0),
-    gl.FollowTheRegularizedLeader(Tsallis(), 1.0, optimism=1.0, decay=0.5),
+    gl.FollowTheRegularizedLeader(LogBarrier(), 0.3, optimism=1.0, decay=0.5),
     gl.MirrorDescent(Euclidean(), 0.05, optimism=1.0),
     gl.MagneticMirrorDescent(0.2, 0.5, decay=0.3),
     gl.PredictiveRegretMatchingPlus(0.5),

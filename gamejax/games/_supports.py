@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from gamejax._interior_point import solve_matrix_game
 from gamejax._numerics import HIGHEST
 
 
@@ -113,13 +114,42 @@ def distinct(profiles: Sequence[np.ndarray]) -> np.ndarray:
     return np.array(kept, int)
 
 
-@eqx.filter_jit
-def indifference_on(
-    payoff: Array, replies: Array, supports: Array, exists: Array
-) -> Indifference:
+def indifference_on(payoff: Array, replies: Array, supports: Array, exists: Array) -> Indifference:
     """`indifference` for many pairs of supports, in chunks that fit into the caches."""
     return jax.lax.map(
         lambda pair: indifference(payoff, pair[0], pair[1], exists),
         (replies, supports),
         batch_size=1024,
     )
+
+
+def any_continuum(
+    payoff: Array, found: Indifference, replies: Array, supports: Array, exists: Array
+) -> bool:
+    """Whether some ambiguous system has a solution that is a strategy and a best-reply condition.
+
+    Whether one exists at all is the sign of a zero-sum game's value: rows ask for another reply to
+    be better than one of `replies`, or for two of those to differ. A host function.
+    """
+    chosen = np.flatnonzero(np.asarray(found.ambiguous))
+    if not len(chosen):
+        return False
+    # Whole chunks, filled up with copies, keep the number of compiled shapes small.
+    chosen = np.resize(chosen, -(-len(chosen) // 256) * 256)
+    values = _least_complaints(payoff, replies[chosen], supports[chosen], exists)
+    tol = float(jnp.finfo(payoff.dtype).eps) ** 0.6
+    return bool((values <= tol).any())
+
+
+@jax.jit
+def _least_complaints(payoff: Array, replies: Array, supports: Array, exists: Array) -> Array:
+    def least(pair: tuple[Array, Array]) -> Array:
+        reply, support = pair
+        first = payoff[jnp.argmax(reply)]
+        rows = jnp.concatenate([payoff - first[None, :], first[None, :] - payoff])
+        asked = jnp.concatenate([exists, reply])
+        saddle = solve_matrix_game(rows, asked, support)
+        ahead = jnp.matmul(rows, saddle.column, precision=HIGHEST)
+        return jnp.max(ahead, where=asked, initial=-jnp.inf)
+
+    return jax.lax.map(least, (replies, supports), batch_size=256)

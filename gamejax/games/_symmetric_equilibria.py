@@ -2,15 +2,25 @@
 
 import itertools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 from jaxtyping import Array, ArrayLike, Float
 
+from gamejax._numerics import inner
 from gamejax.games._base import AbstractGame
 from gamejax.games._pure import action_masks, payoff_tensor
-from gamejax.games._supports import Equilibria, distinct, indifference_on, normalize, subsets
+from gamejax.games._supports import (
+    Equilibria,
+    Indifference,
+    any_continuum,
+    distinct,
+    indifference_on,
+    normalize,
+    subsets,
+)
 from gamejax.games._symmetric import SymmetricGame
 
 _MAX_ACTIONS = 16
@@ -49,35 +59,37 @@ def symmetric_equilibria(game: AbstractGame) -> Equilibria:
     mask = jnp.asarray(exists)
     if game.num_players == 2:
         payoff = normalize(payoff_tensor(game)[0], mask[:, None] & mask[None, :])
-        found = indifference_on(payoff, supports, supports, mask)
-        candidates = np.asarray(found.strategy)[np.asarray(found.valid)]
-        complete = not bool(found.ambiguous.any())
+        found = _indifferent(payoff, supports, mask)
+        strategies, valid = found.strategy, found.valid
+        complete = not any_continuum(payoff, found, supports, supports, mask)
     else:
-        candidates = np.asarray(_newton(game, supports))
-        complete = False
-    return _certified(game, candidates, mask, complete)
+        strategies, valid, complete = _newton(game, supports), True, False
+    gaps, scales = _measure(game, strategies, mask)
+    tol = float(jnp.finfo(game.dtype).eps) ** 0.5
+    good = np.flatnonzero(np.asarray(valid & (gaps <= tol * scales)))
+    kept = good[distinct([np.asarray(strategies)[good]])]
+    return Equilibria((strategies[kept],) * game.num_players, gaps[kept], len(kept), complete)
 
 
-def _certified(
-    game: AbstractGame, candidates: np.ndarray, exists: Array, complete: bool
-) -> Equilibria:
-    """Those of the candidates that are equilibria, each once, with their recomputed gaps."""
+@jax.jit
+def _indifferent(payoff: Array, supports: Array, exists: Array) -> Indifference:
+    return indifference_on(payoff, supports, supports, exists)
+
+
+@eqx.filter_jit
+def _measure(game: AbstractGame, strategies: Array, exists: Array) -> tuple[Array, Array]:
+    """The gap of each strategy against itself, and the scale of payoffs there."""
 
     def measure(strategy: Array) -> tuple[Array, Array]:
         utility = game.utility(0, (strategy,) * game.num_players)
         highest = jnp.max(utility, where=exists, initial=-jnp.inf)
         lowest = jnp.min(utility, where=exists, initial=jnp.inf)
-        return highest - jnp.vdot(strategy, utility), jnp.maximum(1, highest - lowest)
+        return highest - inner(strategy, utility), jnp.maximum(1, highest - lowest)
 
-    strategies = jnp.asarray(candidates, game.dtype).reshape(-1, exists.size)
-    gaps, scales = jax.jit(jax.vmap(measure))(strategies)
-    tol = float(jnp.finfo(game.dtype).eps) ** 0.5
-    good = np.flatnonzero(np.asarray(gaps <= tol * scales))
-    kept = good[distinct([candidates[good]])] if len(good) else good
-    profiles = (strategies[kept],) * game.num_players
-    return Equilibria(profiles, gaps[kept], len(kept), complete)
+    return jax.vmap(measure)(strategies)
 
 
+@eqx.filter_jit
 def _newton(game: AbstractGame, supports: Array) -> Array:
     """Where Newton's method ends from several starts on every support."""
     n = supports.shape[1]
@@ -108,8 +120,7 @@ def _newton(game: AbstractGame, supports: Array) -> Array:
     def every_start(support: Array) -> Array:
         return jax.vmap(solve, (None, 0))(support, starts)
 
-    found = jax.jit(lambda masks: jax.lax.map(every_start, masks))(supports)
-    return found.reshape(-1, n)
+    return jax.lax.map(every_start, supports).reshape(-1, n)
 
 
 def _check_symmetric(game: AbstractGame) -> np.ndarray:

@@ -58,7 +58,7 @@ def smoothed(
     for player, (old, value) in enumerate(zip(game.strategy_sets, values, strict=True)):
         if not isinstance(old, Simplex | CappedSimplex):
             raise TypeError(
-                f"smoothed needs players on simplices, got a {type(old).__name__} for player {player}."
+                f"smoothed needs players on simplices, player {player} has a {type(old).__name__}."
             )
         count = old.shape[-1] if old.mask is None else old.mask.sum(-1)
         _check_range(value, count, name, player)

@@ -97,8 +97,7 @@ def internal_gains(game: AbstractGame, profile: Profile) -> Float[Array, " playe
         if any(getattr(x, "ndim", None) != 1 for x in profile):
             raise TypeError("The internal gap needs single probability vectors for all players.")
         tables = [
-            x[:, None] * u[None, :]
-            for x, u in zip(profile, game.utilities(profile), strict=True)
+            x[:, None] * u[None, :] for x, u in zip(profile, game.utilities(profile), strict=True)
         ]
     swaps = [
         jnp.max(_swap_gains(s, table, table[:, 0], None))

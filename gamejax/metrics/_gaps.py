@@ -81,10 +81,7 @@ def well_supported_gains(game: AbstractGame, profile: Profile) -> Float[Array, "
         raise TypeError("The well-supported gap needs one strategy per player, not a Joint.")
     utilities = game.utilities(profile)
     return jnp.stack(
-        [
-            _spread(s, x, u)
-            for s, x, u in zip(game.strategy_sets, profile, utilities, strict=True)
-        ]
+        [_spread(s, x, u) for s, x, u in zip(game.strategy_sets, profile, utilities, strict=True)]
     )
 
 

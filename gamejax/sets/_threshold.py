@@ -16,6 +16,9 @@ from jaxtyping import Array, Bool, Float
 from gamejax._numerics import safe_divide
 from gamejax.regularizers import AbstractRegularizer
 
+PATIENCE = 6
+"""Ordinary capped searches end within this many Newton steps."""
+
 MAX_STEPS = 200
 """More than bisection needs to cross the range of float64 payoffs; a handful is usual."""
 
@@ -62,7 +65,8 @@ def _fill_and_slope(z: Array, cap: Array | None, regularizer: AbstractRegularize
 
 @jax.custom_jvp
 def _threshold(dual: Array, cap: Array | None, regularizer: AbstractRegularizer) -> Array:
-    return _search(dual, cap, regularizer, None if cap is None else jnp.zeros_like(dual[..., :1]))
+    near = None if cap is None else jnp.zeros_like(dual[..., :1])
+    return _search(dual, cap, regularizer, near)
 
 
 @_threshold.defjvp
@@ -104,15 +108,22 @@ def _search(
 
     def body(s: _Search) -> _Search:
         x, slope = _fill_and_slope(dual - s.level, cap, regularizer)
-        total, slope = x.sum(-1, keepdims=True), slope.sum(-1, keepdims=True)
+        slope = slope.sum(-1, keepdims=True)
+        # Summed apart: next to the caps a small free mass would lose its digits.
+        at_cap = jnp.zeros_like(x) if cap is None else jnp.where(x >= cap, cap, 0)
+        capped = at_cap.sum(-1, keepdims=True)
+        free = (x - at_cap).sum(-1, keepdims=True)
+        total = capped + free
         low = jnp.where(total >= 1, s.level, s.low)
         high = jnp.where(total <= 1, s.level, s.high)
-        capped = 0 if cap is None else jnp.where(x >= cap, cap, 0).sum(-1, keepdims=True)
-        newton = s.level + regularizer.threshold_step(total - capped, slope, 1 - capped)
+        newton = s.level + regularizer.threshold_step(free, slope, 1 - capped)
         inside = (newton > low) & (newton < high)
+        if cap is not None:
+            # Far from the caps' kinks Newton may find them one by one: then halve every other time.
+            inside = inside & ((s.steps < PATIENCE) | (s.steps % 2 == 0))
         level = jnp.where(inside, newton, low + (high - low) / 2)
         # Ends also where the step is lost in rounding and, by `~(>)`, where a number is NaN.
-        fine = jnp.abs(newton - s.level) <= eps * jnp.abs(s.level)
+        fine = (free > 0) & (jnp.abs(newton - s.level) <= eps * jnp.abs(s.level))
         done = s.done | ~(jnp.abs(total - 1) > 4 * eps) | fine | (level == s.level)
         return _Search(jnp.where(done, s.level, level), low, high, done, s.steps + 1)
 

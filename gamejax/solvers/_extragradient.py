@@ -18,10 +18,10 @@ from gamejax.solvers._prox import (
     SAFETY,
     begin,
     check_step_size,
-    probe_rate,
     prox_all,
     slope,
     step_size,
+    trial_rate,
 )
 
 
@@ -33,7 +33,7 @@ class ProxState(eqx.Module):
         strategies: the base points $z^t$, one strategy per player.
         duals: $\nabla R(z^t)$ up to a constant per block.
         average: the averaging rule's state; it averages the points looked at, $w^t$.
-        slope: the largest slope of the utilities seen so far.
+        slope: the largest slope of the utilities seen so far; 0 where the step size is given.
     """
 
     step: Int[Array, ""]
@@ -66,14 +66,17 @@ class _AbstractExtragradient(AbstractSolver):
     ) -> ProxState:
         strategies = begin(game, start, dtype)
         duals = tuple(dual_of(x, self._geometry()) for x in strategies)
-        rate = probe_rate(game, strategies)
-        *_, seen = self._look_ahead(game, strategies, duals, rate)
+        steepest = jnp.zeros((), dtype)
+        if self.step_size is None:
+            trial = trial_rate(game, strategies)
+            *_, seen = self._look_ahead(game, strategies, duals, trial)
+            steepest = jnp.where(seen > 0, seen, 1 / trial)
         return ProxState(
             step=jnp.zeros((), jnp.int32),
             strategies=strategies,
             duals=duals,
             average=self.averaging.init(strategies),
-            slope=jnp.where(seen > 0, seen, 1 / rate),
+            slope=steepest,
         )
 
     def _look_ahead(
@@ -177,7 +180,7 @@ class OptimisticState(eqx.Module):
         anchors: $z^{t+1}$, where the gradient steps go from.
         utilities: $u(x^t)$, zero before the first step.
         average: the averaging rule's state.
-        slope: the largest slope of the utilities seen so far.
+        slope: the largest slope of the utilities seen so far; 0 where the step size is given.
     """
 
     step: Int[Array, ""]
@@ -225,7 +228,7 @@ class OptimisticGradient(AbstractSolver):
     ) -> OptimisticState:
         strategies = begin(game, start, dtype)
         # One extragradient step tells a slope; without it the first step would have no scale.
-        trial = Extragradient().init(game, key=key, dtype=dtype, start=strategies)
+        trial = Extragradient(self.step_size).init(game, key=key, dtype=dtype, start=strategies)
         return OptimisticState(
             step=jnp.zeros((), jnp.int32),
             strategies=strategies,

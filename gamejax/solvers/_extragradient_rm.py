@@ -17,9 +17,9 @@ from gamejax.solvers._prox import (
     SAFETY,
     begin,
     check_step_size,
-    probe_rate,
     slope,
     step_size,
+    trial_rate,
 )
 
 Regrets = Float[Array, "*blocks actions"]
@@ -32,7 +32,7 @@ class RegretState(eqx.Module):
         step: steps taken.
         regrets: $z^t$, one vector per player.
         average: the averaging rule's state; it averages the $g(w^t)$.
-        slope: the largest slope of the regrets seen so far.
+        slope: the largest slope of the regrets seen so far; 0 where the step size is given.
     """
 
     step: Int[Array, ""]
@@ -77,13 +77,16 @@ class ExtragradientRegretMatchingPlus(AbstractSolver):
     ) -> RegretState:
         _simplices(game)
         strategies = begin(game, start, dtype)
-        rate = probe_rate(game, strategies)
-        *_, seen = _look_ahead(game, strategies, rate)
+        steepest = jnp.zeros((), dtype)
+        if self.step_size is None:
+            trial = trial_rate(game, strategies)
+            *_, seen = _look_ahead(game, strategies, trial)
+            steepest = jnp.where(seen > 0, seen, 1 / trial)
         return RegretState(
             step=jnp.zeros((), jnp.int32),
             regrets=strategies,
             average=self.averaging.init(strategies),
-            slope=jnp.where(seen > 0, seen, 1 / rate),
+            slope=steepest,
         )
 
     def step(

@@ -51,9 +51,10 @@ class MultiStart(AbstractSolver):
     ) -> MultiStartState:
         key = jax.random.key(0) if key is None else key
         center = tuple(s.center(dtype) for s in game.strategy_sets) if start is None else start
-        starts = [center, *_random_profiles(game, key, dtype, self.num_starts - 1)]
-        stacked = jax.tree.map(lambda *x: jnp.stack(x), *starts)
-        runs = jax.vmap(lambda x: self.solver.init(game, key=key, dtype=dtype, start=x))(stacked)
+        keys = jax.random.split(key, self.num_starts)
+        starts = jax.vmap(lambda k: _random_profile(game, k, dtype))(keys)
+        starts = jax.tree.map(lambda x, c: x.at[0].set(c), starts, center)
+        runs = jax.vmap(lambda x: self.solver.init(game, key=key, dtype=dtype, start=x))(starts)
         candidates = [center, *game.pure_candidates()]
         best = candidates[0]
         gap = self.solver.certificate(game, best)
@@ -98,24 +99,21 @@ def _keep(better: Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)
 
 
-def _random_profiles(
-    game: AbstractGame, key: PRNGKeyArray, dtype: Any, count: int
-) -> list[tuple[Strategy, ...]]:
-    """Means of two random vertices and the center: inside every set, near its boundary."""
-    profiles = []
-    for k in range(count):
-        strategies = []
-        for i, s in enumerate(game.strategy_sets):
-            middle = s.center(dtype)
-            leaves, structure = jax.tree.flatten(middle)
-            points = [middle]
-            for draw in range(2):
-                own = jax.random.fold_in(key, (k * game.num_players + i) * 2 + draw)
-                noise = [
-                    jax.random.normal(jax.random.fold_in(own, j), x.shape, dtype)
-                    for j, x in enumerate(leaves)
-                ]
-                points.append(s.lmo(jax.tree.unflatten(structure, noise)))
-            strategies.append(jax.tree.map(lambda c, a, b: 0.1 * c + 0.45 * a + 0.45 * b, *points))
-        profiles.append(tuple(strategies))
-    return profiles
+def _random_profile(game: AbstractGame, key: PRNGKeyArray, dtype: Any) -> tuple[Strategy, ...]:
+    """The mean of two random vertices and the center: inside every set, near its boundary."""
+    strategies = []
+    for i, s in enumerate(game.strategy_sets):
+        leaves, structure = jax.tree.flatten(s.center(dtype))
+
+        def vertex(k: PRNGKeyArray, s: Any = s, leaves: Any = leaves, structure: Any = structure):
+            keys = jax.random.split(k, len(leaves))
+            noise = [
+                jax.random.normal(own, x.shape, dtype) for own, x in zip(keys, leaves, strict=True)
+            ]
+            return s.lmo(jax.tree.unflatten(structure, noise))
+
+        vertices = jax.vmap(vertex)(jax.random.split(jax.random.fold_in(key, i)))
+        strategies.append(
+            jax.tree.map(lambda c, v: 0.1 * c + 0.9 * v.mean(0), s.center(dtype), vertices)
+        )
+    return tuple(strategies)

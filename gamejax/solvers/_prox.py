@@ -94,7 +94,7 @@ def slope(
     return jnp.where(distance > resolution, found, 0)
 
 
-def probe_rate(game: AbstractGame, profile: tuple[Strategy, ...]) -> Scalar:
+def trial_rate(game: AbstractGame, profile: tuple[Strategy, ...]) -> Scalar:
     """A step size for one trial step, in inverse proportion to payoffs.
 
     The inverse of the sum of gains; of the length of the utilities where gains are unbounded.

@@ -138,7 +138,8 @@ def grab_the_dollar(key: PRNGKeyArray, num_actions: int, dtype: Any = float) -> 
     n = as_count(num_actions, "num_actions")
     levels = jnp.sort(uniform(key, (3,), dtype))
     lead = np.sign(np.arange(n) - np.arange(n)[:, None])  # 1 where the row player is first
-    return NormalFormGame(levels[np.stack([lead % 3 + (lead == -1), -lead % 3 + (lead == 1)])])
+    level = np.array([0, 2, 1])  # of lead 0, 1 and -1
+    return NormalFormGame(levels[level[np.stack([lead, -lead])]])
 
 
 @family("counts")

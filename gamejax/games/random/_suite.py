@@ -64,7 +64,7 @@ def instance(name: str, dtype: Any = float) -> AbstractGame:
         )
     build, sizes = FAMILIES[match["family"]]
     counts = tuple(int(n) for n in match["sizes"].split("x"))
-    arguments = [counts] if sizes == "shape" else list(counts)
+    arguments: list[Any] = [counts] if sizes == "shape" else list(counts)
     if match["parameter"] is not None:
         text = match["parameter"]
         arguments.append(int(text) if text.isdigit() else float(text))

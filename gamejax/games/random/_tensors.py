@@ -107,7 +107,7 @@ def coordination(key: PRNGKeyArray, shape: Sequence[int], dtype: Any = float) ->
 def anti_coordination(
     key: PRNGKeyArray, shape: Sequence[int], dtype: Any = float
 ) -> NormalFormGame:
-    """An anti-coordination game: choosing alike loses, uniform on [-1, 0]; all else gains, on [0, 1].
+    """An anti-coordination game: choosing alike loses, on [-1, 0]; all else gains, on [0, 1].
 
     Args:
         key: the source of randomness.
