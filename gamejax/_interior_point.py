@@ -50,7 +50,8 @@ def solve_matrix_game(
     $x_i (v - (Ay)_i) = \mu$, $y_j ((A^\top x)_j - w) = \mu$, $x \in \Delta$, $y \in \Delta$, whose
     duality gap is $v - w = (n + k)\mu$. The limit is strictly complementary: every action is either
     played with positive probability or strictly worse than the value, so that supports and
-    optimal faces can be read off. No gradient passes. About 10 to 20 steps, each one dense solve of size $n + k + 2$.
+    optimal faces can be read off. About 10 to 20 steps, each one dense solve of size $n + k + 2$.
+    No gradient passes.
 
     Args:
         payoff: what the row player gains, shape `(n, k)`.

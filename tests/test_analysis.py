@@ -2,6 +2,7 @@
 
 import itertools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from scipy.optimize import linprog
 
 from gamejax._equilibria import equilibria, value
+from gamejax._interior_point import solve_matrix_game
 from gamejax.games import (
     CongestionGame,
     MatrixGame,
     NormalFormGame,
     SymmetricGame,
+    analysis,
     bimatrix,
     to_normal_form,
 )
@@ -22,13 +25,13 @@ from gamejax.games._symmetric_equilibria import _strictly_copositive
 from gamejax.games.analysis import (
     is_evolutionarily_stable,
     iterated_dominance,
-    potential,
     pure_equilibria,
     pure_gains,
     symmetric_equilibria,
 )
 from gamejax.sets import CappedSimplex, Simplex
 
+potential = eqx.filter_jit(analysis.potential)
 CHICKEN = np.array([[6, 2], [7, 0.0]])
 DILEMMA = np.array([[3, 0], [4, 1.0]])
 RPS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0.0]])
@@ -233,7 +236,7 @@ def test_potential_of_known_games():
     assert found.defect == pytest.approx(0, abs=1e-14)
     assert found.values[1, 1] - found.values[0, 1] == pytest.approx(1)
     assert potential(MatrixGame(RPS)).defect > 1
-    # Weighted: each player's payoff is its weight times the potential, and something it cannot move.
+    # Weighted: a payoff is the weight times the potential, and something the player cannot move.
     scaled = bimatrix(2 * common + np.array([[1, 4, -2.0]]), 0.5 * common)
     assert potential(scaled).defect > 0.1
     weighted = potential(scaled, weights=[2.0, 0.5])
@@ -267,14 +270,14 @@ def test_nearest_potential_is_the_least_squares_one():
     system = np.concatenate(blocks)
     target = np.concatenate([b @ u.reshape(-1) for b, u in zip(blocks, payoffs, strict=True)])
     expected = np.linalg.lstsq(system, target, rcond=None)[0]
-    found = jax.jit(potential)(NormalFormGame(payoffs))
+    found = potential(NormalFormGame(payoffs))
     np.testing.assert_allclose(found.values.reshape(-1), expected - expected.mean(), atol=1e-12)
     rest = payoffs - np.asarray(found.values)
     assert found.defect == pytest.approx(max(np.ptp(rest[i], axis=i).max() for i in range(3)))
     padded = np.full((3, 3, 3, 3), 5.0)
     padded[:, :2, :, :2] = payoffs
     sets = [Simplex(3, jnp.arange(3) < n) for n in shape]
-    wide = jax.jit(potential)(NormalFormGame(padded, sets))
+    wide = potential(NormalFormGame(padded, sets))
     np.testing.assert_allclose(wide.values[:2, :, :2], found.values, atol=1e-12)
     assert wide.defect == pytest.approx(float(found.defect))
 
@@ -351,11 +354,26 @@ def program_value(payoff):
 
 def test_values_against_linear_programs():
     rng = np.random.default_rng(3)
-    solve = jax.jit(jax.vmap(lambda payoff: value(MatrixGame(payoff))))
+
+    @jax.jit
+    @jax.vmap
+    def solve(payoff):
+        saddle = solve_matrix_game(payoff)
+        strictness = jnp.concatenate(
+            [
+                jnp.maximum(saddle.row, saddle.row_slack),
+                jnp.maximum(saddle.column, saddle.column_slack),
+            ]
+        )
+        return value(MatrixGame(payoff)), strictness.min(), saddle.num_steps
+
     for kind in (rng.uniform(-1, 1, (40, 5, 8)), rng.integers(-1, 2, (40, 5, 8)) * 3.0):
         expected = [program_value(payoff) for payoff in kind]
-        np.testing.assert_allclose(solve(jnp.asarray(kind)), expected, atol=1e-11)
-        single = solve(jnp.asarray(kind, jnp.float32))
+        values, strictness, num_steps = solve(jnp.asarray(kind))
+        np.testing.assert_allclose(values, expected, atol=1e-11)
+        assert strictness.min() > 1e-4  # every action is played or worse, ties or not
+        assert num_steps.max() < 25
+        single, _, _ = solve(jnp.asarray(kind, jnp.float32))
         assert single.dtype == jnp.float32
         np.testing.assert_allclose(single, expected, atol=2e-5)
     large = rng.uniform(-1, 1, (64, 64))

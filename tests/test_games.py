@@ -116,9 +116,7 @@ def reference(tensor, profiles, joint):
 
 
 def to_float32(tree):
-    return jax.tree.map(
-        lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x, tree
-    )
+    return jax.tree.map(lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x, tree)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -350,7 +348,7 @@ def test_duplicated_actions_make_smooth_gaps_ordinary():
     [
         ({}, "exactly one"),
         ({"cap": 0.5, "sigma": 0.5}, "exactly one"),
-        ({"cap": 0.3}, "cap must lie between 1/n = 0.333333 and 1 for player 1"),
+        ({"cap": 0.3}, "cap must lie between 1/n = 0.5 and 1 for player 0"),
         ({"cap": 1.5}, "cap must lie"),
         ({"sigma": 0.25}, "sigma must lie between 1/n = 0.5"),
         ({"sigma": np.nan}, "sigma must lie"),

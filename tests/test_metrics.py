@@ -322,6 +322,8 @@ def test_welfare_and_price_of_anarchy():
     # The same as costs: optimal cost 2, equilibrium cost 6.
     costs = bimatrix(-np.array([[1, 4], [0, 3.0]]), -np.array([[1, 0], [4, 3.0]]))
     assert metrics.price_of_anarchy(costs, [(defect, defect)]) == 3
+    with pytest.raises(TypeError, match="profiles"):
+        metrics.price_of_anarchy(game, (defect, defect))
     zero = bimatrix(np.zeros((2, 2)), np.zeros((2, 2)))
     assert metrics.price_of_anarchy(zero, [(defect, defect)]) == 1
     mixed = bimatrix(np.diag([1.0, -1.0]), np.zeros((2, 2)))
@@ -351,8 +353,13 @@ def test_alpha_rank_of_one_population(dtype):
     np.testing.assert_allclose(shares, 1 / 3, atol=1e-5)
     # Han et al. (2013), the published test of this ranking: one population of 20, global selection.
     payoff = np.array(
-        [[0.875, 0.75, 0, 2.75, 0.75], [1, 1, -1, -1, -1], [0, 2, 0, 0, 0], [-2, 2, 0, 0, 0]]
-        + [[1, 2, 0, 0, 0]]
+        [
+            [0.875, 0.75, 0, 2.75, 0.75],
+            [1, 1, -1, -1, -1],
+            [0, 2, 0, 0, 0],
+            [-2, 2, 0, 0, 0],
+            [1, 2, 0, 0, 0],
+        ]
     )
     game = bimatrix(jnp.asarray(payoff, dtype), jnp.asarray(payoff.T, dtype))
     shares = rank(game, selection=0.1, population_size=20, local=False)
@@ -386,7 +393,8 @@ def test_alpha_rank_of_populations_against_the_dense_chain():
 
     np.testing.assert_allclose(rank(payoffs, alpha), expected, atol=1e-12)
     extreme = rank(jnp.asarray(payoffs), 1e6)
-    assert jnp.isfinite(extreme).all() and extreme.sum() == pytest.approx(1)
+    assert jnp.isfinite(extreme).all()
+    assert extreme.sum() == pytest.approx(1)
     slope = jax.jit(jax.grad(lambda a: rank(payoffs, a)[0, 0, 0]))(alpha)
     high, low = rank(payoffs, alpha + 1e-5), rank(payoffs, alpha - 1e-5)
     assert slope == pytest.approx(float((high - low)[0, 0, 0]) / 2e-5, rel=1e-5)

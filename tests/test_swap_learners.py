@@ -40,18 +40,22 @@ def test_stationary_distributions():
     np.testing.assert_allclose(low, np.asarray([12, 32, 7]) / 51, rtol=2e-5)
     two = jnp.asarray([[0.9, 0.1], [0.3, 0.7]])
     np.testing.assert_allclose(solve(two), [0.75, 0.25], rtol=1e-12)
+    four = np.random.default_rng(3).dirichlet(np.ones(4), 4)
+    lead = np.linalg.matrix_power(four, 200)[0]
+    np.testing.assert_allclose(solve(jnp.asarray(four)), lead, rtol=1e-11)
     np.testing.assert_array_equal(solve(jnp.ones((1, 1))), [1])
     np.testing.assert_allclose(solve(jnp.eye(2)), [0.5, 0.5])
 
 
+@pytest.mark.parametrize("n", [2, 3, 6])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-def test_stationary_distributions_of_reducible_chains(dtype):
+def test_stationary_distributions_of_reducible_chains(n, dtype):
     rng = np.random.default_rng(1)
-    chains = rng.random((400, 6, 6)) * (rng.random((400, 6, 6)) < 0.25)
+    chains = rng.random((400, n, n)) * (rng.random((400, n, n)) < 0.25)
     stuck = chains.sum(2) == 0
     chains[stuck, np.nonzero(stuck)[1]] = 1
     chains = jnp.asarray(chains / chains.sum(2, keepdims=True), dtype)
-    chains = jnp.concatenate([chains, jnp.eye(6, dtype=dtype)[None]])
+    chains = jnp.concatenate([chains, jnp.eye(n, dtype=dtype)[None]])
     played = jax.jit(stationary)(chains)
     assert played.dtype == dtype
     assert jnp.all(played >= 0)

@@ -58,7 +58,7 @@ def potential(game: AbstractGame, weights: ArrayLike | None = None) -> Potential
     values = jnp.zeros_like(scaled[0])
     for size in range(1, num_players + 1):
         for players in itertools.combinations(range(num_players), size):
-            part = sum(scaled[i] for i in players) / size
+            part = scaled[jnp.array(players)].sum(0) / size
             values = values + _component(part, exists, players)
     values = jnp.where(exists, values, 0)
 

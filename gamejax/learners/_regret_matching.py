@@ -77,7 +77,7 @@ class RegretMatchingPlus(AbstractRegretLearner):
     alternating=True)`).
 
     References:
-        tammelin2014.
+        tammelin2015.
     """
 
     def _step(self, strategies: Simplex, regrets: Regrets, new: Regrets) -> tuple[Regrets, Regrets]:

@@ -75,7 +75,7 @@ def alpha_rank(
 
 
 def _fixation(advantages: Float[Array, "sizes ..."]) -> Array:
-    """Log fixation probability from alpha times the mutants' advantage when they are 1, 2, ..., m - 1."""
+    """Log fixation probability; `advantages`: alpha times that of 1, 2, ..., m - 1 mutants."""
     exponents = -jnp.cumsum(advantages, 0)
     start = jnp.zeros_like(exponents[:1])
     return -jax.nn.logsumexp(jnp.concatenate([start, exponents]), axis=0)
@@ -91,7 +91,7 @@ def _one_population(payoff: Array, selection: ArrayLike, size: int, local: bool)
         mutant = (mutants - 1) * own[None, None, :] + (size - mutants) * payoff.T[None]
         resident = (size - mutants - 1) * own[None, :, None] + mutants * payoff[None]
         advantage = (mutant - resident) / (size - 1)
-    return _fixation(selection * advantage)
+    return _fixation(jnp.asarray(selection * advantage))
 
 
 def _many_populations(payoffs: Array, selection: ArrayLike, size: int) -> Array:

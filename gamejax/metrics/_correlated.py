@@ -14,8 +14,9 @@ from gamejax.sets import AbstractStrategySet
 def coarse_correlated_gains(
     game: AbstractGame, profile: Profile, *, temperature: ArrayLike | None = None
 ) -> Float[Array, " players"]:
-    r"""What each player gains by ignoring the mediator, $\max_b \sum_a G_i[a, b] - \mathrm{tr}\, G_i$.
+    r"""What each player gains by ignoring the mediator.
 
+    $\max_b \sum_a G_i[a, b] - \sum_a G_i[a, a]$ with
     $G_i[a, b] = \sum_{a_{-i}} \mu(a, a_{-i})\, U_i(b, a_{-i})$ (`AbstractGame.deviations`). It may
     be negative: obeying can beat every fixed action. For a profile, the product distribution, these
     are the best-response `gains`. On capped sets the deviation is a capped strategy.
@@ -43,17 +44,19 @@ def coarse_correlated_gains(
 def coarse_correlated_gap(
     game: AbstractGame, profile: Profile, *, temperature: ArrayLike | None = None
 ) -> Scalar:
-    r"""Largest of `coarse_correlated_gains`: the $\varepsilon$ of a coarse correlated equilibrium."""
+    r"""Largest of `coarse_correlated_gains`: $\varepsilon$ of a coarse correlated equilibrium."""
     return coarse_correlated_gains(game, profile, temperature=temperature).max()
 
 
 def correlated_gains(
     game: AbstractGame, profile: Profile, *, temperature: ArrayLike | None = None
 ) -> Float[Array, " players"]:
-    r"""What each player gains by its best swap of recommendations, $\sum_a (\max_b G_i[a, b] - G_i[a, a])$.
+    r"""What each player gains by its best swap of recommendations.
 
-    At least `max(coarse_correlated_gains, 0)`, and at most $n_i$ times `internal_gains`. For a
-    profile of independent strategies the recommendation tells nothing, and these are the `gains`.
+    $\sum_a (\max_b G_i[a, b] - G_i[a, a])$, with $G$ as in `coarse_correlated_gains`. At least
+    `max(coarse_correlated_gains, 0)`, and at most $n_i$ times `internal_gains`.
+    For a profile of independent strategies the recommendation tells nothing, and these are the
+    `gains`.
     On capped sets every recommendation may be swapped for a capped strategy.
 
     Args:
@@ -78,7 +81,7 @@ def correlated_gains(
 def correlated_gap(
     game: AbstractGame, profile: Profile, *, temperature: ArrayLike | None = None
 ) -> Scalar:
-    r"""Largest of `correlated_gains`: the $\varepsilon$ of a correlated equilibrium, in swap deviations."""
+    r"""Largest of `correlated_gains`: the $\varepsilon$ of a correlated equilibrium (swaps)."""
     return correlated_gains(game, profile, temperature=temperature).max()
 
 

@@ -21,9 +21,10 @@ from gamejax.sets import AbstractStrategySet, CappedSimplex, Simplex
 def gains(
     game: AbstractGame, profile: Profile, *, temperature: ArrayLike | None = None
 ) -> Float[Array, " players"]:
-    r"""Each player's best-response gain $\max_{x' \in X_i}\langle x', u_i\rangle - \langle x_i, u_i\rangle$.
+    r"""Each player's best-response gain.
 
-    On capped sets the maximum is over the capped set, so that these are the smooth gaps.
+    $\max_{x' \in X_i}\langle x', u_i\rangle - \langle x_i, u_i\rangle$. On capped sets the
+    maximum is over the capped set, so that these are the smooth gaps.
 
     Args:
         game: the game.
@@ -50,7 +51,7 @@ def gains(
 def nash_gap(
     game: AbstractGame, profile: Profile, *, temperature: ArrayLike | None = None
 ) -> Scalar:
-    r"""Largest best-response gain over players: the $\varepsilon$ of an $\varepsilon$-Nash equilibrium."""
+    r"""Largest best-response gain over players: $\varepsilon$ in an $\varepsilon$-equilibrium."""
     return gains(game, profile, temperature=temperature).max()
 
 
@@ -86,7 +87,7 @@ def well_supported_gains(game: AbstractGame, profile: Profile) -> Float[Array, "
 
 
 def well_supported_gap(game: AbstractGame, profile: Profile) -> Scalar:
-    r"""Largest of `well_supported_gains`: the $\varepsilon$ of a well-supported $\varepsilon$-Nash equilibrium.
+    r"""Largest of `well_supported_gains`, for well-supported $\varepsilon$-Nash equilibria.
 
     References:
         daskalakis2009.
@@ -119,7 +120,7 @@ def first_order_gap(game: AbstractGame, profile: Profile) -> Scalar:
 def best_payoff(
     strategies: AbstractStrategySet, utility: Utility, temperature: ArrayLike | None = None
 ) -> Scalar:
-    r"""$\max_{x \in X} \langle u, x\rangle$, with a `temperature` $+ \tau H(x)$ inside the maximum."""
+    r"""$\max_{x \in X} \langle u, x\rangle$; with a `temperature`, $+ \tau H(x)$ in the maximum."""
     if temperature is None:
         return strategies.support(utility)
     scaled = jax.tree.map(lambda u: u / temperature, utility)

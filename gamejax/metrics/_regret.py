@@ -1,6 +1,5 @@
 """Regret of recorded play."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -12,8 +11,9 @@ from gamejax.sets import AbstractStrategySet, Simplex
 def regret(
     strategy_set: AbstractStrategySet, cumulative_utility: Utility, cumulative_payoff: Scalar
 ) -> Scalar:
-    r"""External regret from running sums: $\max_{x \in X} \langle \sum_t u^t, x\rangle - \sum_t \langle x^t, u^t\rangle$.
+    r"""External regret from running sums.
 
+    $\max_{x \in X} \langle \sum_t u^t, x\rangle - \sum_t \langle x^t, u^t\rangle$.
     Works for every strategy set and needs no record of the play.
 
     Args:
@@ -29,7 +29,9 @@ def external_regret(
     utilities: Float[Array, "*batch steps actions"],
     strategy_set: AbstractStrategySet | None = None,
 ) -> Float[Array, "*batch"]:
-    r"""What the best fixed action would have earned more, $\max_a \sum_t u^t_a - \sum_t \langle x^t, u^t\rangle$.
+    r"""What the best fixed action would have earned more.
+
+    $\max_a \sum_t u^t_a - \sum_t \langle x^t, u^t\rangle$.
 
     Args:
         strategies: what was played, time on the axis before the last; leading axes (players,
