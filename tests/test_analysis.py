@@ -371,7 +371,7 @@ def test_values_against_linear_programs():
         expected = [program_value(payoff) for payoff in kind]
         values, strictness, num_steps = solve(jnp.asarray(kind))
         np.testing.assert_allclose(values, expected, atol=1e-11)
-        assert strictness.min() > 1e-4  # every action is played or worse, ties or not
+        assert strictness.min() > 1e-6  # every action is played or worse, ties or not
         assert num_steps.max() < 25
         single, _, _ = solve(jnp.asarray(kind, jnp.float32))
         assert single.dtype == jnp.float32

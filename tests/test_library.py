@@ -3,11 +3,15 @@
 import functools
 import itertools
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
 
 from gamejax.games import MatrixGame, NormalFormGame, library, to_normal_form
+
+
+write_out = eqx.filter_jit(to_normal_form)
 
 
 @functools.cache
@@ -16,7 +20,7 @@ def named(name):
 
 
 def tensor_of(game):
-    return np.asarray(to_normal_form(game).payoffs, float)
+    return np.asarray(write_out(game).payoffs, float)
 
 
 @functools.cache

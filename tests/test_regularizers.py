@@ -61,9 +61,7 @@ def test_tsallis_value_on_probabilities():
 def test_gradient_is_the_derivative_and_its_inverse_inverts(regularizer):
     x = jnp.linspace(0.01, 0.99, 25)
     np.testing.assert_allclose(jax.grad(regularizer.value)(x), regularizer.gradient(x), rtol=1e-11)
-    np.testing.assert_allclose(
-        regularizer.inverse_gradient(regularizer.gradient(x)), x, rtol=1e-11
-    )
+    np.testing.assert_allclose(regularizer.inverse_gradient(regularizer.gradient(x)), x, rtol=1e-11)
 
 
 @every

@@ -463,11 +463,9 @@ def fits(solver, kind):
 
 
 QUICK = {
-    ("mirror-prox-adaptive", "blocks"),
-    ("extragradient-adaptive", "product"),
+    ("mirror-prox-adaptive", "masked"),
+    ("extragradient-adaptive", "box"),
     ("optimistic-adaptive", "unconstrained"),
-    ("regret-matching", "masked"),
-    ("fictitious-smooth", "capped"),
 }
 GRID = [
     pytest.param(s, k, marks=() if (s, k) in QUICK else SLOW, id=f"{s}-{k}")

@@ -60,4 +60,6 @@ class AbstractStrategySet(eqx.Module):
         Raises:
             TypeError: the set does not consist of probability vectors.
         """
-        raise TypeError(f"{type(self).__name__} holds no probability vectors, so it has no entropy.")
+        raise TypeError(
+            f"{type(self).__name__} holds no probability vectors, so it has no entropy."
+        )

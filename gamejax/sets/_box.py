@@ -38,7 +38,9 @@ class Box(AbstractStrategySet):
     ):
         bounds = np.shape(lower), np.shape(upper)
         try:
-            self.shape = as_shape(np.broadcast_shapes(*bounds) if shape is None else shape, scalar=True)
+            self.shape = as_shape(
+                np.broadcast_shapes(*bounds) if shape is None else shape, scalar=True
+            )
             fits = np.broadcast_shapes(self.shape, *bounds) == self.shape
         except ValueError:
             fits = False

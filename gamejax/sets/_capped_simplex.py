@@ -51,9 +51,7 @@ class CappedSimplex(AbstractStrategySet):
     cap: ArrayLike
     mask: Bool[Array, "*blocks actions"] | None
 
-    def __init__(
-        self, shape: int | tuple[int, ...], cap: ArrayLike, mask: ArrayLike | None = None
-    ):
+    def __init__(self, shape: int | tuple[int, ...], cap: ArrayLike, mask: ArrayLike | None = None):
         self.shape = as_shape(shape)
         self.mask = as_mask(mask, self.shape)
         require_scalar(cap, "cap")
@@ -97,7 +95,9 @@ class CappedSimplex(AbstractStrategySet):
 
     def entropy_range(self, dtype: Any) -> Scalar:
         cap = jnp.asarray(self.cap, dtype)
-        vertex = jnp.clip(1 - jnp.arange(self.shape[-1], dtype=dtype) * cap, jnp.zeros_like(cap), cap)
+        vertex = jnp.clip(
+            1 - jnp.arange(self.shape[-1], dtype=dtype) * cap, jnp.zeros_like(cap), cap
+        )
         count = num_actions(self.shape, self.mask, dtype).max()
         return jnp.maximum(jnp.log(count) + inner(vertex, safe_log(vertex)), 0)
 

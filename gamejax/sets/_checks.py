@@ -23,7 +23,9 @@ def as_shape(shape: int | Iterable[int], *, scalar: bool = False) -> tuple[int, 
         entries = tuple(shape) if isinstance(shape, Iterable) else (shape,)
         sizes = tuple(operator.index(n) for n in entries)
     except TypeError:
-        raise TypeError(f"shape must be an integer or a tuple of integers, got {shape!r}.") from None
+        raise TypeError(
+            f"shape must be an integer or a tuple of integers, got {shape!r}."
+        ) from None
     if not (sizes or scalar) or any(n < 1 for n in sizes):
         raise ValueError(f"shape must hold positive integers, got {shape!r}.")
     return sizes

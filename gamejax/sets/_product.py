@@ -51,9 +51,7 @@ class Product(AbstractStrategySet):
     def project(self, point: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(s.project(p) for s, p in zip(self.sets, point, strict=True))
 
-    def mirror(
-        self, dual: tuple[Any, ...], regularizer: AbstractRegularizer
-    ) -> tuple[Any, ...]:
+    def mirror(self, dual: tuple[Any, ...], regularizer: AbstractRegularizer) -> tuple[Any, ...]:
         return tuple(s.mirror(d, regularizer) for s, d in zip(self.sets, dual, strict=True))
 
     def violation(self, strategy: tuple[Any, ...]) -> Scalar:

@@ -132,4 +132,3 @@ def _search(
 
     first = _Search(start, low, high, jnp.isnan(start), jnp.zeros((), jnp.int32))
     return jax.lax.while_loop(unfinished, body, first).level
-
