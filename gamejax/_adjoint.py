@@ -35,7 +35,8 @@ class Unrolled(eqx.Module):
 class Implicit(eqx.Module):
     r"""Differentiate the equation that the solution satisfies, by one linear solve.
 
-    With the solver's residual $F(x, \theta) = 0$: $\partial x = -(\partial_x F)^{-1} \partial_\theta F$.
+    With the solver's residual $F(x, \theta) = 0$ this is
+    $\partial x = -(\partial_x F)^{-1} \partial_\theta F$.
     No gradient enters the forward solve, whose accuracy therefore bounds that of the gradient; at
     degenerate or non-unique equilibria the linear system is singular and the gradient not finite.
 
@@ -82,7 +83,7 @@ def implicit(
 
 
 def forbid(profile: Profile, game: AbstractGame) -> Profile:
-    """`profile`, whose derivative in the game is an error in reverse mode and NaN in forward mode."""
+    """`profile`, its derivative in the game an error in reverse mode and NaN in forward mode."""
     leaves = [x for x in jax.tree.leaves(game) if eqx.is_inexact_array(x)]
     if not leaves:
         return profile

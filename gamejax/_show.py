@@ -29,7 +29,7 @@ def describe(solution: Solution) -> str:
 
 
 def profile_lines(solution: Solution, limit: int = 8) -> list[str]:
-    """One line per player (or per likely action profile of a `Joint`), most likely actions first."""
+    """A line per player, or per likely action profile of a `Joint`; likeliest actions first."""
     profile = solution.profile
     if isinstance(profile, Joint):
         table = np.asarray(profile.probabilities)

@@ -31,8 +31,9 @@ class RESULTS(eqx.Enumeration):
 
 
 _NAMES = (
-    "running successful max_steps_reached nonfinite ray cycled fold ill_conditioned stalled"
-).split()
+    "running", "successful", "max_steps_reached", "nonfinite", "ray", "cycled", "fold",
+    "ill_conditioned", "stalled",
+)  # fmt: skip
 
 
 def result_name(result: RESULTS) -> str:

@@ -195,8 +195,7 @@ def _solve(
     solution = _conclude(solver, game, certify, progress, tol, progress.state)
     if isinstance(adjoint, Implicit):
         moved = implicit(solver, game, solution.profile, adjoint.linear_solver)
-        again = _conclude(solver, game, certify, progress, tol, progress.state, moved)
-        return again
+        return _conclude(solver, game, certify, progress, tol, progress.state, moved)
     barred = forbid(solution.profile, game)
     return Solution(barred, solution.gap, solution.result, solution.stats, solution.state)
 
@@ -343,7 +342,7 @@ def _check_init(
         if shapes != [x.shape for x in jax.tree.leaves(like)]:
             wanted = [x.shape for x in jax.tree.leaves(like)]
             raise ValueError(f"init[{i}] must have shape {wanted}, got {shapes}.")
-        profile.append(jax.tree.map(lambda x, l: jnp.asarray(x, l.dtype), given, like))
+        profile.append(jax.tree.map(lambda x, as_: jnp.asarray(x, as_.dtype), given, like))
     return tuple(profile), None
 
 

@@ -17,10 +17,10 @@ Strategy: TypeAlias = PyTree[Float[Array, "..."]]
 """A point of a strategy set: an array `(*blocks, actions)`, or a tree of such for product sets."""
 
 Utility: TypeAlias = PyTree[Float[Array, "..."]]
-"""The gradient of a player's expected payoff in its own strategy; the same structure as `Strategy`."""
+"""The gradient of a player's expected payoff in its own strategy; structured like `Strategy`."""
 
 Profile: TypeAlias = tuple[Strategy, ...] | Joint
 """One strategy per player, or a `Joint` distribution over action profiles."""
 
 State: TypeAlias = Any
-"""Whatever a game, a feedback, a learner or a solver carries from step to step: a tree of arrays."""
+"""What a game, a feedback, a learner or a solver carries between steps: a tree of arrays."""

@@ -24,7 +24,7 @@ class AbstractRegularizer(eqx.Module):
 
     @abc.abstractmethod
     def gradient(self, strategy: Array) -> Array:
-        r"""$\nabla R(x)$, finite also on the boundary (the argument is kept above the tiniest number)."""
+        r"""$\nabla R(x)$, finite also on the boundary: there that of the tiniest number."""
 
     @abc.abstractmethod
     def inverse_gradient(self, dual: Array) -> Array:
@@ -34,7 +34,7 @@ class AbstractRegularizer(eqx.Module):
         """
 
     def threshold_step(self, mass: Array, slope: Array, target: Array) -> Array:
-        r"""How far to raise $\lambda$ so that $m = \sum_a \phi(\theta_a - \lambda)$ becomes `target`.
+        r"""How far to raise $\lambda$ to bring $m = \sum_a \phi(\theta_a - \lambda)$ to `target`.
 
         A Newton step on a transform of the mass in which it is (nearly) linear, from its value
         `mass` and `slope` $= -m'(\lambda) > 0$. Default $(m - m^\star) / s$, plain Newton.
@@ -54,8 +54,14 @@ class AbstractRegularizer(eqx.Module):
         return jnp.sum(self.terms(x) - self.terms(y) - self.gradient(y) * (x - y))
 
 
-def _positive(x: Array) -> Array:
-    return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
+def _apart(x: Array) -> tuple[Array, Array, Array]:
+    """Which numbers are safely positive, those numbers (others 1), and the tiniest such number.
+
+    A function of the second, chosen by the first, keeps all its derivatives free of NaN.
+    """
+    tiny = jnp.asarray(jnp.finfo(x.dtype).tiny, x.dtype)
+    positive = x > tiny
+    return positive, jnp.where(positive, x, 1), tiny
 
 
 class Entropy(AbstractRegularizer):
@@ -126,15 +132,18 @@ class Tsallis(AbstractRegularizer):
 
     def terms(self, strategy: Array) -> Array:
         q = self._order(strategy)
-        return jnp.where(strategy > 0, (strategy - _positive(strategy) ** q) / (1 - q), 0)
+        positive, x, _ = _apart(strategy)
+        return jnp.where(positive, (x - x**q) / (1 - q), 0)
 
     def gradient(self, strategy: Array) -> Array:
         q = self._order(strategy)
-        return (1 - q * _positive(strategy) ** (q - 1)) / (1 - q)
+        positive, x, tiny = _apart(strategy)
+        power = jnp.where(positive, x ** (q - 1), tiny ** (q - 1))
+        return (1 - q * power) / (1 - q)
 
     def inverse_gradient(self, dual: Array) -> Array:
         q = self._order(dual)
-        inside = (1 - q) * dual < 1
+        inside = ~((1 - q) * dual >= 1)  # a NaN stays a NaN
         logarithm = jnp.log1p(-(1 - q) * jnp.where(inside, dual, 0)) - jnp.log(q)
         return jnp.where(inside, jnp.exp(-logarithm / (1 - q)), jnp.inf)
 
@@ -156,10 +165,11 @@ class LogBarrier(AbstractRegularizer):
         return -safe_log(strategy)
 
     def gradient(self, strategy: Array) -> Array:
-        return -1 / _positive(strategy)
+        positive, x, tiny = _apart(strategy)
+        return jnp.where(positive, -1 / x, -1 / tiny)
 
     def inverse_gradient(self, dual: Array) -> Array:
-        inside = dual < 0
+        inside = ~(dual >= 0)  # a NaN stays a NaN
         return jnp.where(inside, -1 / jnp.where(inside, dual, -1), jnp.inf)
 
     def threshold_step(self, mass: Array, slope: Array, target: Array) -> Array:

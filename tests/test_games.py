@@ -194,7 +194,9 @@ def test_count_vectors_follow_the_documented_order():
 def test_symmetric_constructors():
     matrix = np.arange(9.0).reshape(3, 3)
     pair = SymmetricGame.from_matrix(matrix, labels=Labels("pair"))
-    np.testing.assert_array_equal(to_normal_form(pair).payoffs, [matrix, matrix.T])
+    written = eqx.filter_jit(to_normal_form)(pair)
+    np.testing.assert_array_equal(written.payoffs, [matrix, matrix.T])
+    assert written.labels == Labels("pair")
     assert pair.labels == Labels("pair")
     counted = SymmetricGame.from_function(lambda a, c: 10 * a + c[1], 3, 2)
     np.testing.assert_array_equal(counted.payoffs, [[0, 1, 2], [10, 11, 12]])
@@ -225,9 +227,10 @@ def test_games_map_over_a_batch():
         return [g.expected_payoffs(x) for g, x in zip(pair, profiles, strict=True)]
 
     together = jax.jit(jax.vmap(payoffs))(batch)
-    one = payoffs((SymmetricGame(tables[2], 4), CongestionGame(delays[2], strategies[2])))
-    for many, single in zip(together, one, strict=True):
-        np.testing.assert_allclose(many[2], single, atol=1e-14)
+    single = (SymmetricGame(tables[2], 4), CongestionGame(delays[2], strategies[2]))
+    one = jax.jit(payoffs)(single)
+    for many, alone in zip(together, one, strict=True):
+        np.testing.assert_allclose(many[2], alone, atol=1e-14)
 
 
 def test_rosenthal_potential():
@@ -240,9 +243,10 @@ def test_rosenthal_potential():
         np.testing.assert_allclose(values - values.take([0], axis=i), gain, atol=1e-12)
     profile = tuple(x[0] for x in random_profiles(shape, 1))
     product = np.einsum("a,b,c,d->abcd", *profile)
-    np.testing.assert_allclose(game.expected_potential(profile), (product * values).sum())
-    slopes = jax.grad(game.expected_potential)(profile)
-    for slope, utility in zip(slopes, game.utilities(profile), strict=True):
+    value, slopes = jax.jit(jax.value_and_grad(game.expected_potential))(profile)
+    np.testing.assert_allclose(value, (product * values).sum())
+    utilities = jax.jit(lambda x: game.utilities(x))(profile)
+    for slope, utility in zip(slopes, utilities, strict=True):
         np.testing.assert_allclose(slope - slope[0], utility - utility[0], atol=1e-12)
 
 
@@ -310,9 +314,8 @@ def test_smoothed_gap_is_the_fractional_top_k():
     caps = jnp.array([2 / 3, 1, 1 / 4])
     gap = jax.jit(jax.vmap(lambda c: nash_gap(smoothed(game, cap=(c, 1)), profile)))(caps)
     np.testing.assert_allclose(gap, [5 / 6, 1, 0.4375])
-    by_sigma = jax.vmap(lambda s: nash_gap(smoothed(game, sigma=[s, 1 / 3]), profile))(
-        jnp.array([3 / 8, 1 / 4, 1])
-    )
+    smooth_gap = jax.jit(jax.vmap(lambda s: nash_gap(smoothed(game, sigma=[s, 1 / 3]), profile)))
+    by_sigma = smooth_gap(jnp.array([3 / 8, 1 / 4, 1]))
     np.testing.assert_allclose(by_sigma, [5 / 6, 1, 0.4375])
 
 

@@ -43,7 +43,9 @@ def top_level_imports(path: Path) -> set[str]:
             found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
         if isinstance(node, ast.Import):
             found |= {
-                alias.name.split(".")[1] for alias in node.names if alias.name.startswith("gamejax.")
+                alias.name.split(".")[1]
+                for alias in node.names
+                if alias.name.startswith("gamejax.")
             }
     return found & {unit for layer in LAYERS for unit in layer}
 

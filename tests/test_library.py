@@ -10,7 +10,6 @@ import pytest
 
 from gamejax.games import MatrixGame, NormalFormGame, library, to_normal_form
 
-
 write_out = eqx.filter_jit(to_normal_form)
 
 

@@ -64,8 +64,9 @@ def test_all_families_are_here():
 
 
 def test_batches_equal_single_games(batches):
-    for name in ("zero_sum", "dominance_solvable", "congestion", "polymatrix"):
-        single = TENSOR_FAMILIES[name](KEYS[5], float)
+    names = ("zero_sum", "dominance_solvable", "congestion", "polymatrix")
+    singles = jax.jit(lambda k: {n: TENSOR_FAMILIES[n](k, float) for n in names})(KEYS[5])
+    for name, single in singles.items():
         same = jax.tree.map(lambda a, b: np.array_equal(a[5], b), batches[name], single)
         assert all(jax.tree.leaves(same)), name
 
@@ -102,7 +103,7 @@ def test_covariant_correlation(correlation):
 
 def test_covariant_takes_traced_correlations():
     correlations = jnp.array([-1.0, 0.0, 1.0])
-    games = jax.vmap(lambda c: random.covariant(KEYS[0], (8, 8), c))(correlations)
+    games = jax.jit(jax.vmap(lambda c: random.covariant(KEYS[0], (8, 8), c)))(correlations)
     first, second = games.payoffs[:, 0], games.payoffs[:, 1]
     np.testing.assert_allclose(first[0], -second[0], atol=1e-12)
     np.testing.assert_allclose(first[2], second[2], atol=1e-12)

@@ -66,16 +66,16 @@ def strategies(learner, steps, **options):
 def test_simultaneous_trajectories(name):
     learner, x, y = SIMULTANEOUS[name]
     first, second = strategies(learner, len(x) - 1)
-    np.testing.assert_allclose(first[:, 0], x[1:], atol=6e-8)
-    np.testing.assert_allclose(second[:, 0], y[1:], atol=6e-8)
+    np.testing.assert_allclose(first[:, 0], x[1:], atol=1e-7)
+    np.testing.assert_allclose(second[:, 0], y[1:], atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ALTERNATING)
 def test_alternating_trajectories(name):
     learner, x, y = ALTERNATING[name]
     first, second = strategies(learner, len(x) - 1, alternating=True)
-    np.testing.assert_allclose(first[:, 0], x[1:], atol=6e-8)
-    np.testing.assert_allclose(second[:, 0], y[1:], atol=6e-8)
+    np.testing.assert_allclose(first[:, 0], x[1:], atol=1e-7)
+    np.testing.assert_allclose(second[:, 0], y[1:], atol=1e-7)
 
 
 def test_order_of_movers():

@@ -1,4 +1,4 @@
-"""The front doors: budgets, certificates, warm starts, records, traces, errors, labels, gradients."""
+"""The front doors: budgets, certificates, warm starts, records, traces, errors, gradients."""
 
 import chex
 import equinox as eqx
@@ -282,9 +282,7 @@ def test_joint_output_holds_the_average_of_products():
     x = jnp.concatenate([first, trajectory.records[0][:-1]])
     y = jnp.concatenate([first, trajectory.records[1][:-1]])
     expected = jnp.einsum("ta,tb->ab", x, y) / 30
-    np.testing.assert_allclose(
-        trajectory.solution.profile.probabilities, expected, atol=1e-12
-    )
+    np.testing.assert_allclose(trajectory.solution.profile.probabilities, expected, atol=1e-12)
     marginals = trajectory.solution.profile.marginals
     np.testing.assert_allclose(marginals[0], expected.sum(1), atol=1e-12)
 

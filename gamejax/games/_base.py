@@ -68,8 +68,9 @@ class AbstractGame(eqx.Module):
         )
 
     def deviations(self, player: int, joint: Joint) -> Float[Array, "actions actions"]:
-        r"""Payoffs of swapping recommendations: $G[a, b] = \sum_{a_{-i}} \mu(a, a_{-i})\, U_i(b, a_{-i})$.
+        r"""What a player gains by playing $b$ when it is recommended $a$, for all pairs.
 
+        $G[a, b] = \sum_{a_{-i}} \mu(a, a_{-i})\, U_i(b, a_{-i})$.
         This default asks `utility` at every pure profile, one at a time, and needs no payoff
         tensor; games that hold one override it with a single contraction.
         """
@@ -93,7 +94,7 @@ class AbstractGame(eqx.Module):
         return None
 
     def pure_candidates(self) -> list[tuple[Strategy, ...]]:
-        """Pure profiles worth certifying before any iteration; games with payoff tensors give one."""
+        """Pure profiles worth certifying before any iteration; games with tensors give one."""
         return []
 
     def init(self, *, key: PRNGKeyArray | None, dtype: Any) -> State:

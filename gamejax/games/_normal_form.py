@@ -71,7 +71,7 @@ class NormalFormGame(AbstractGame):
     r"""A finite game of $m$ players given by its payoff tensors.
 
     $u_i(x)[a] = \sum_{a_{-i}} U_i(a, a_{-i}) \prod_{j \ne i} x_j(a_j)$, contracted one opponent at
-    a time, so that no product of strategies is ever formed; $O(m \prod_j n_j)$ work for all players.
+    a time, so that no product of strategies is ever formed; $O(m \prod_j n_j)$ work for all.
 
     Args:
         payoffs: array `(m, n_1, ..., n_m)`, or a sequence of $m$ arrays `(n_1, ..., n_m)`; entry
@@ -156,7 +156,7 @@ def contract_deviations(payoffs: Array, joint: Joint, player: int) -> Array:
 
 
 def bimatrix(a: Numbers, b: Numbers, *, labels: Labels | None = None) -> NormalFormGame:
-    """The two-player game with payoff matrices `a` (row player) and `b` (column player), `(n, k)`."""
+    """The two-player game with payoff matrices `a` (row player) and `b` (column), `(n, k)`."""
     first, second = as_payoffs(a, "a"), as_payoffs(b, "b")
     if first.ndim != 2 or first.shape != second.shape:
         raise ValueError(

@@ -75,12 +75,12 @@ class Box(AbstractStrategySet):
         return self.mirror(point, Euclidean())
 
     def mirror(self, dual: Array, regularizer: AbstractRegularizer) -> Array:
-        if not isinstance(regularizer, Euclidean) and is_concrete(self.lower):
-            if not np.all(np.asarray(self.lower) >= 0):
-                raise ValueError(
-                    f"lower must be at least 0 for the mirror map of {type(regularizer).__name__}, "
-                    f"got {self.lower}."
-                )
+        unchecked = isinstance(regularizer, Euclidean) or not is_concrete(self.lower)
+        if not (unchecked or np.all(np.asarray(self.lower) >= 0)):
+            raise ValueError(
+                f"lower must be at least 0 for the mirror map of {type(regularizer).__name__}, "
+                f"got {self.lower}."
+            )
         lower, upper = self._bounds(dual.dtype)
         above, below = dual >= regularizer.gradient(upper), dual <= regularizer.gradient(lower)
         inside = regularizer.inverse_gradient(jnp.where(above | below, -1, dual))

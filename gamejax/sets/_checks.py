@@ -51,17 +51,14 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> Bool[Array, "*blocks actions"]
 
 def require_scalar(value: Any, name: str) -> None:
     """Refuse anything but one real number (Python's, an array or a tracer)."""
-    try:
-        shape, dtype = np.shape(value), jnp.result_type(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}.") from None
+    shape, dtype = np.shape(value), getattr(value, "dtype", None) or np.asarray(value).dtype
+    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+        raise TypeError(f"{name} must be a real number, got {value!r}.")
     if shape != ():
         raise ValueError(
             f"{name} must be one number, got shape {shape}; "
             "for a batch of sets map the constructor with jax.vmap."
         )
-    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
-        raise TypeError(f"{name} must be a real number, got dtype {dtype}.")
 
 
 def require_euclidean(strategies: Any, regularizer: AbstractRegularizer) -> None:

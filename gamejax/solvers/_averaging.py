@@ -57,7 +57,7 @@ class AbstractWeighted(AbstractAveraging):
 
 
 class Uniform(AbstractWeighted):
-    r"""The plain average, $w_t = 1$: its gap is the players' regret sum over $T$ in zero-sum games."""
+    r"""The plain average, $w_t = 1$; in zero-sum games its gap is the sum of regrets over $T$."""
 
     def weight(self, step: Scalar) -> Scalar:
         return jnp.ones_like(step)

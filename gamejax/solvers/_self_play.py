@@ -148,7 +148,7 @@ class SelfPlay(AbstractSolver):
         step: Array,
         key: PRNGKeyArray | None,
     ) -> tuple[tuple[Utility, ...], list[tuple[Strategy, State, State]], State]:
-        """Each player's utility, its next (strategy, learner state, feedback state); the game's state."""
+        """Each player's utility and next (strategy, learner state, feedback state); game state."""
         players = range(game.num_players)
         nature = _fold(key, 0)
         if not self.alternating:
@@ -209,7 +209,7 @@ class SelfPlay(AbstractSolver):
         return RESULTS.where(finite, RESULTS.running, RESULTS.nonfinite)
 
     def stats(self, game: AbstractGame, state: SelfPlayState) -> dict[str, Any]:
-        r"""`regrets`: each player's $\max_x \langle x, \sum_t u^t\rangle - \sum_t \langle x^t, u^t\rangle$."""
+        r"""`regrets`: $\max_x \langle x, \sum_t u^t\rangle - \sum_t \langle x^t, u^t\rangle$ each."""
         return {"regrets": regrets(game, state)}
 
     def _outcome(self, strategies: tuple[Strategy, ...]) -> Profile:
@@ -217,7 +217,7 @@ class SelfPlay(AbstractSolver):
 
 
 def regrets(game: AbstractGame, state: SelfPlayState) -> Float[Array, " players"]:
-    """External regret of the rounds played so far, one per player, in units of payoff times rounds."""
+    """External regret of the rounds played so far, one per player; payoff times rounds."""
     best = [s.support(u) for s, u in zip(game.strategy_sets, state.utilities.total, strict=True)]
     return jnp.stack(best) - state.payoffs.total
 
