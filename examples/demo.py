@@ -7,6 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ import gamejax
 from examples import demo_pictures
 from gamejax import games, learners, metrics, solvers
 
+TOL = 1e-6
 EXAMPLES = Path(__file__).parent / "games"
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 
@@ -39,54 +41,52 @@ def main(folder: Path) -> None:
 
 
 def report_named(named: dict[str, games.AbstractGame]) -> Table:
-    """Solve each named game; those of one kind are padded and solved by one program."""
-    table = Table("game", "actions", "strategies", "payoffs", "Nash gap", "result", box=None)
+    """Solve each named game; those of one kind and size class are padded and share a program."""
     begin = time.perf_counter()
-    groups = defaultdict(list)
+    groups = defaultdict(dict)
     for name, game in named.items():
-        groups[(type(game), game.num_players)].append(name)
-    solved = {}
-    for (kind, _), names in groups.items():
-        stackable = kind in (games.MatrixGame, games.NormalFormGame)
-        for members in [names] if stackable else [[name] for name in names]:
-            solved |= solve_together({name: named[name] for name in members})
+        large = max(s.shape[-1] for s in game.strategy_sets) > 8
+        alone = large or not isinstance(game, games.MatrixGame | games.NormalFormGame)
+        key = name if alone else (type(game), game.num_players)
+        groups[key][name] = game
+    rows = {}
+    for members in groups.values():
+        rows |= solve_together(members)
+    table = Table(box=None, pad_edge=False)
+    for column, width in (("game", 24), ("actions", 10), ("strategies", 62), ("payoffs", 18)):
+        table.add_column(column, no_wrap=True, max_width=width, overflow="ellipsis")
+    table.add_column("Nash gap", justify="right", no_wrap=True)
     for name, game in named.items():
-        counts = " x ".join(str(s.shape[-1]) for s in game.strategy_sets)
-        table.add_row(name, counts, *solved[name])
-    certified = sum(row[-1] == "successful" for row in solved.values())
+        counts = "x".join(str(s.shape[-1]) for s in game.strategy_sets)
+        *texts, gap = rows[name]
+        table.add_row(name, counts, *texts, f"{gap:.0e}" if gap > TOL else f"{gap:.1e}")
+    certified = sum(row[-1] <= TOL for row in rows.values())
     table.title = (
-        f"{certified} of {len(named)} named games solved to a Nash gap of 1e-6 "
-        f"({time.perf_counter() - begin:.0f} s, compilation included)"
+        f"{certified} of {len(named)} named games solved to a Nash gap of {TOL:g} "
+        f"({time.perf_counter() - begin:.0f} s with compilation)"
     )
     return table
 
 
-def solve_together(named: dict[str, games.AbstractGame]) -> dict[str, tuple[str, str, str, str]]:
-    """Rows of the table for games that share one compiled program."""
-    solver = solvers.default_solver(next(iter(named.values())))
-    stacked = games.pad_games(list(named.values())) if len(named) > 1 else None
-    if stacked is None:
-        game = next(iter(named.values()))
-        solution = gamejax.solve(game, solver, tol=1e-6, max_steps=20_000)
-        solution = jax.tree.map(lambda x: jnp.asarray(x)[None], solution)
+def solve_together(named: dict[str, games.AbstractGame]) -> dict[str, tuple[str, str, float]]:
+    """Strategies, payoffs and gap of games that share one compiled program."""
+    first = next(iter(named.values()))
+    solver = gamejax.default_solver(first)
+    options = {"tol": TOL, "max_steps": 20_000}
+    if len(named) > 1:
+        stacked = games.pad_games(cast(list[games.NormalFormGame], list(named.values())))
+        solution = jax.jit(jax.vmap(lambda g: gamejax.solve(g, solver, **options)))(stacked)
     else:
-        run = jax.jit(jax.vmap(lambda g: gamejax.solve(g, solver, tol=1e-6, max_steps=20_000)))
-        solution = run(stacked)
+        alone = gamejax.solve(first, solver, **options)
+        solution = jax.tree.map(lambda x: jnp.asarray(x)[None], alone)
     rows = {}
     for k, (name, game) in enumerate(named.items()):
-        profile = [np.asarray(x[k]) for x in solution.profile]
         strategies = [
-            strategy_text(x[..., : s.shape[-1]], game, i)
-            for i, (x, s) in enumerate(zip(profile, game.strategy_sets, strict=True))
+            strategy_text(np.asarray(x[k])[: s.shape[-1]], game, i)
+            for i, (x, s) in enumerate(zip(solution.profile, game.strategy_sets, strict=True))
         ]
-        payoffs = ", ".join(f"{p:.3g}" for p in np.asarray(solution.stats["payoffs"][k]))
-        ok = bool(solution.gap[k] <= 1e-6)
-        rows[name] = (
-            "; ".join(strategies),
-            payoffs,
-            f"{float(solution.gap[k]):.1e}",
-            "successful" if ok else "not reached",
-        )
+        payoffs = " ".join(f"{p + 0.0:.3g}" for p in np.round(solution.stats["payoffs"][k], 6))
+        rows[name] = ("; ".join(strategies), payoffs, float(solution.gap[k]))
     return rows
 
 
@@ -103,11 +103,11 @@ def report_many(count: int = 4096, size: int = 16) -> Table:
     keys = jax.random.split(jax.random.key(0), count)
     stacked = jax.vmap(lambda k: games.random.zero_sum(k, (size, size), dtype=jnp.float32))(keys)
     run = jax.jit(jax.vmap(lambda g: gamejax.solve(g, gap=metrics.nash_conv, tol=1e-3)))
-    times = []
-    for _ in range(2):
-        begin = time.perf_counter()
-        solution = jax.block_until_ready(run(stacked))
-        times.append(time.perf_counter() - begin)
+    begin = time.perf_counter()
+    jax.block_until_ready(run(stacked))
+    compiled = time.perf_counter()
+    solution = jax.block_until_ready(run(stacked))
+    times = (compiled - begin, time.perf_counter() - compiled)
     A = np.asarray(stacked.payoff, dtype=np.float64)
     x, y = (np.asarray(s, dtype=np.float64) for s in solution.profile)
     recomputed = np.einsum("bij,bj->bi", A, y).max(1) - np.einsum("bi,bij->bj", x, A).min(1)

@@ -1,6 +1,7 @@
 """The demo's two pictures: how fast six learners close the gap, and where strategies wander."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,54 +41,46 @@ def gap_curves(folder: Path, *, num_games: int = 64, size: int = 16, steps: int 
 def simplex_paths(folder: Path) -> Path:
     """The row player's strategy in the triangle: spiral out, spiral in, orbit, cycle."""
     rps, shapley = games.library.rock_paper_scissors(), games.library.shapley()
-    start = (jnp.array([0.5, 0.3, 0.2]), jnp.array([0.25, 0.4, 0.35]))
+    apart = (jnp.array([0.5, 0.3, 0.2]), jnp.array([0.25, 0.4, 0.35]))
+    alike = [(x, x) for e in (0.08, 0.16, 0.24) for x in [jnp.array([1 - 2 * e, e, e])]]
+    near = (jnp.array([0.38, 0.31, 0.31]),) * 2
+
+    def last(learner: learners.AbstractLearner) -> solvers.SelfPlay:
+        return solvers.SelfPlay(learner, averaging=solvers.Last())
+
     panels = [
-        (
-            "Hedge spirals outward",
-            rps,
-            solvers.SelfPlay(learners.Hedge(0.05), averaging=solvers.Last()),
-            [start],
-            1500,
-        ),
-        (
-            "optimistic Hedge spirals inward",
-            rps,
-            solvers.SelfPlay(learners.Hedge(0.2, optimism=1.0), averaging=solvers.Last()),
-            [start],
-            1500,
-        ),
-        (
-            "replicator dynamics orbit",
-            rps,
-            solvers.SelfPlay(learners.Replicator(0.002), averaging=solvers.Last()),
-            [
-                (jnp.array([1 - 2 * e, e, e]), jnp.array([1 - 2 * e, e, e]))
-                for e in (0.08, 0.16, 0.24)
-            ],
-            8000,
-        ),
-        ("fictitious play cycles (Shapley)", shapley, solvers.FictitiousPlay(), [start], 6000),
+        ("Hedge spirals outward", rps, last(learners.Hedge(0.15)), [near], 900),
+        ("optimistic Hedge spirals in", rps, last(learners.Hedge(0.3, 1.0)), [alike[0]], 400),
+        ("replicator dynamics orbit", rps, last(learners.Replicator(0.002)), alike, 8000),
+        ("fictitious play cycles (Shapley)", shapley, solvers.FictitiousPlay(), [apart], 1500),
     ]
-    figure, axes = plt.subplots(1, 4, figsize=(14, 3.9), layout="constrained")
+    _, axes = plt.subplots(1, 4, figsize=(14, 3.6), layout="constrained")
     for ax, (title, game, solver, starts, steps) in zip(axes, panels, strict=True):
-        paths = [
-            np.concatenate([np.asarray(x[0])[None], np.asarray(path(game, solver, x, steps))])
-            for x in starts
-        ]
+        paths = [np.concatenate([x[0][None], path(game, solver, x, steps)]) for x in starts]
         labels = game.labels.actions[0] if game.labels else ("1", "2", "3")
         plot.simplex(paths, ax, actions=labels, title=title)
-    figure.suptitle("The row player's strategy, from dark (start) to light", fontsize=11)
     return save(folder / "simplex.png")
 
 
-def path(game: games.AbstractGame, solver: solvers.AbstractSolver, start, steps: int) -> jax.Array:
-    """The first player's strategies along a run."""
-    record = gamejax.Record(lambda state: solver.profile(state)[0], every=max(1, steps // 1500))
-    return gamejax.play(game, solver, steps, init=start, record=record).records
+def path(
+    game: games.AbstractGame,
+    solver: solvers.AbstractSolver,
+    start: tuple[jax.Array, ...],
+    steps: int,
+) -> np.ndarray:
+    """The row player's strategy along a run from `start`, about 1,500 records."""
+
+    def row_player(state: Any) -> jax.Array:
+        profile = solver.profile(state)
+        assert isinstance(profile, tuple)
+        return profile[0]
+
+    record = gamejax.Record(row_player, every=max(1, steps // 1500))
+    return np.asarray(gamejax.play(game, solver, steps, init=start, record=record).records)
 
 
 def save(path: Path) -> Path:
     """Write the current figure and close it."""
-    plt.savefig(path, dpi=150)
+    plt.savefig(path, dpi=150, bbox_inches="tight")
     plt.close()
     return path

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from gamejax._joint import Joint
 from gamejax._solution import RESULTS, Solution, result_name
@@ -19,7 +20,7 @@ def names_of(labels: Any, shapes: list[int]) -> tuple[list[str], list[list[str]]
 
 def describe(solution: Solution) -> str:
     """A few lines for people: result, gap, and each player's strategy by name."""
-    if np.ndim(solution.gap) or isinstance(solution.gap, jax.core.Tracer):
+    if np.ndim(solution.gap) or isinstance(solution.gap, Tracer):
         return repr(solution)
     head = (
         f"{result_name(solution.result)}: gap {float(solution.gap):.3g} "

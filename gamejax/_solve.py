@@ -10,6 +10,7 @@ import chex
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from gamejax._adjoint import Implicit, Unrolled, forbid, implicit
@@ -304,7 +305,7 @@ def _check_problem(game: Any, solver: Any) -> None:
 
 
 def _check_count(value: Any, name: str, least: int) -> None:
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     if isinstance(value, bool) or not isinstance(value, numbers.Integral | jax.Array):
         raise TypeError(f"{name} must be an integer of at least {least}, got {value!r}.")
@@ -313,7 +314,7 @@ def _check_count(value: Any, name: str, least: int) -> None:
 
 
 def _check_tolerance(tol: Any) -> None:
-    if isinstance(tol, jax.core.Tracer):
+    if isinstance(tol, Tracer):
         return
     if not isinstance(tol, numbers.Real | jax.Array) or not float(tol) >= 0:
         raise ValueError(f"tol must be a number of at least 0, got {tol!r}.")
@@ -365,7 +366,7 @@ def _with_labels(solution: Solution, labels: Any) -> Solution:
 
 
 def _raise_unless_successful(solution: Solution) -> None:
-    if isinstance(solution.gap, jax.core.Tracer):
+    if isinstance(solution.gap, Tracer):
         raise TypeError(
             "throw=True raises once, on the host; inside jit, vmap or grad check "
             "solution.result instead."

@@ -336,6 +336,16 @@ def test_smoothed_sets():
     assert all(isinstance(s, CappedSimplex) for s in structured.strategy_sets)
 
 
+def test_smoothing_follows_the_type_of_the_game():
+    padded = pad_games(to_float32([MatrixGame(np.eye(3)), MatrixGame(np.ones((2, 5)))]))
+    profile = to_float32((jnp.array([1.0, 0, 0]), jnp.full(5, 1 / 5)))
+    for sigma in (0.5, np.float64(0.5), jnp.asarray(0.5), np.array([0.5, 0.5])):
+        sets = jax.vmap(lambda g, s=sigma: smoothed(g, sigma=s))(padded).strategy_sets
+        assert sets[0].cap.dtype == jnp.float32
+    gap = jax.vmap(lambda g: nash_gap(smoothed(g, sigma=0.5), profile))(padded)
+    assert gap.dtype == jnp.float32
+
+
 def test_duplicated_actions_make_smooth_gaps_ordinary():
     """Duplicating each action r times with cap 1/r leaves the gap of the aggregated profile."""
     base = rng.uniform(-1, 1, (3, 3))

@@ -29,15 +29,13 @@ class AbstractGame(eqx.Module):
 
     Players **maximise**. A game with numbers only in its leaves can be stacked, mapped with
     `jax.vmap` and differentiated. Subclasses give `strategy_sets` (a field or a property, one set
-    per player) and `utility`; the rest has defaults.
+    per player) and `utility`; the rest has defaults. `labels` names the game, its players and
+    their actions; it changes nothing but what is printed.
     """
 
     strategy_sets: eqx.AbstractVar[tuple[AbstractStrategySet, ...]]
 
-    @property
-    def labels(self) -> Labels | None:
-        """Names of the game, its players and actions, where it has them."""
-        return None
+    labels: Labels | None = eqx.field(static=True, default=None, kw_only=True)
 
     @property
     def num_players(self) -> int:

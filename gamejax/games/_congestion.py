@@ -46,7 +46,6 @@ class CongestionGame(AbstractGame):
     delays: Float[Array, "resources players"]
     strategies: tuple[Bool[Array, "actions resources"], ...]
     strategy_sets: tuple[AbstractStrategySet, ...]
-    labels: Labels | None = eqx.field(static=True, default=None)
 
     def __init__(
         self,

@@ -38,7 +38,6 @@ class ContinuousGame(AbstractGame):
     functions: tuple[Callable[..., Scalar], ...] = eqx.field(static=True)
     strategy_sets: tuple[AbstractStrategySet, ...]
     params: PyTree[Array]
-    labels: Labels | None = eqx.field(static=True, default=None)
 
     def __init__(
         self,

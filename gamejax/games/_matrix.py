@@ -30,7 +30,6 @@ class MatrixGame(AbstractGame):
 
     payoff: Float[Array, "rows columns"]
     strategy_sets: tuple[AbstractStrategySet, ...]
-    labels: Labels | None = eqx.field(static=True, default=None)
 
     def __init__(
         self,

@@ -85,7 +85,6 @@ class NormalFormGame(AbstractGame):
 
     payoffs: Float[Array, "players ..."]
     strategy_sets: tuple[AbstractStrategySet, ...]
-    labels: Labels | None = eqx.field(static=True, default=None)
 
     def __init__(
         self,

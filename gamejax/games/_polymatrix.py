@@ -46,7 +46,6 @@ class PolymatrixGame(AbstractGame):
     payoffs: Float[Array, "*pairs actions actions"]
     strategy_sets: tuple[AbstractStrategySet, ...]
     pairs: tuple[tuple[int, int], ...] | None = eqx.field(static=True)
-    labels: Labels | None = eqx.field(static=True, default=None)
 
     def __init__(
         self,

@@ -80,7 +80,6 @@ class SymmetricGame(AbstractGame):
 
     payoffs: Float[Array, "actions columns"]
     strategy_sets: tuple[AbstractStrategySet, ...]
-    labels: Labels | None = eqx.field(static=True, default=None)
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ def smoothed(
     if (cap is None) == (sigma is None):
         raise ValueError("Give exactly one of cap and sigma.")
     name, given = ("cap", cap) if sigma is None else ("sigma", sigma)
-    values = _one_per_player(given, name, game.num_players)
+    values = _one_per_player(given, name, game)
     sets = []
     for player, (old, value) in enumerate(zip(game.strategy_sets, values, strict=True)):
         if not isinstance(old, Simplex | CappedSimplex):
@@ -62,7 +62,9 @@ def smoothed(
             )
         count = old.shape[-1] if old.mask is None else old.mask.sum(-1)
         _check_range(value, count, name, player)
-        limit = value if sigma is None else 1 / (value * _as_float(count, value))
+        if isinstance(count, Array):
+            count = count.astype(game.dtype)
+        limit = value if sigma is None else 1 / (value * count)
         sets.append(CappedSimplex(old.shape, limit, old.mask))
     return eqx.tree_at(lambda g: g.strategy_sets, game, tuple(sets))
 
@@ -157,23 +159,17 @@ def pad_games(games: Sequence[Finite], shape: Sequence[int] | None = None) -> Fi
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
 
 
-def _one_per_player(given: Any, name: str, num_players: int) -> list:
-    """A number repeated, or the entries of a sequence of as many numbers as players."""
-    if not isinstance(given, list | tuple) and jnp.ndim(given) == 0:
-        return [given] * num_players
-    values = list(given)
-    if len(values) != num_players:
+def _one_per_player(given: Any, name: str, game: AbstractGame) -> list[Any]:
+    """One number per player: Python's, which stay weakly typed, or of the game's type."""
+    if isinstance(given, list | tuple) or jnp.ndim(given):
+        values = list(given)
+    else:
+        values = [given] * game.num_players
+    if len(values) != game.num_players:
         raise ValueError(
-            f"{name} must be one number or one per player ({num_players}), got {len(values)}."
+            f"{name} must be one number or one per player ({game.num_players}), got {len(values)}."
         )
-    return values
-
-
-def _as_float(count: int | Array, like: ArrayLike) -> float | Array:
-    """A number of actions in the type of `like`; Python numbers stay weakly typed."""
-    if isinstance(count, int):
-        return float(count)
-    return count.astype(jnp.result_type(like if isinstance(like, Array) else float))
+    return [v.astype(game.dtype) if isinstance(v, Array) else float(v) for v in values]
 
 
 def _check_range(value: ArrayLike, count: int | Array, name: str, player: int) -> None:
