@@ -139,8 +139,8 @@ def report_shapley() -> Table:
             metrics.coarse_correlated_gap,
         ),
         (
-            "Blum-Mansour of regret matching+, joint play",
-            solvers.SelfPlay(learners.BlumMansour(learners.RegretMatchingPlus()), output="joint"),
+            "Blum-Mansour of predictive RM+, joint play",
+            solvers.SelfPlay(learners.BlumMansour(learners.PredictiveRegretMatchingPlus()), output="joint"),
             metrics.correlated_gap,
         ),
     ]

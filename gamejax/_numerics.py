@@ -1,12 +1,13 @@
 """Small numerics that every layer shares: safe divisions, inner products, sums that keep digits."""
 
+import math
 import os
 from typing import Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
 
 from gamejax._types import Scalar
 
@@ -90,6 +91,35 @@ def _in_trees(flow: Float[Array, "*batch n n"], root: int) -> Float[Array, "*bat
     through_a = flow[..., b, a] * flow[..., a, root]
     through_b = flow[..., a, b] * flow[..., b, root]
     return both + through_a + through_b
+
+
+def hash_words(
+    key: PRNGKeyArray, shape: tuple[int, ...] = (), stream: int = 0
+) -> UInt32[Array, "..."]:
+    """Random 32-bit words, an eighth of the price of `jax.random.bits`, for inner loops.
+
+    The words of a key made by `fold_in` or `split` are random themselves. The words made here are
+    a hash of the first of them and a number, the finalizer of MurmurHash3, masked by the second.
+    """
+    first, second = (jax.random.key_data(key)[i] for i in (0, 1))
+    number = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    number = (number + jnp.uint32(stream << 20)) * jnp.uint32(0x9E3779B9)
+    return _finalize(first + number) ^ second
+
+
+def hash_key(key: PRNGKeyArray, number: Array) -> PRNGKeyArray:
+    """`jax.random.fold_in` by the hash of `hash_words`: a tenth of the price on a CPU."""
+    data = jax.random.key_data(key)
+    other = jnp.uint32(0x85EBCA6B) * jnp.arange(1, len(data) + 1, dtype=jnp.uint32)
+    words = _finalize(data + jnp.asarray(number).astype(jnp.uint32) * jnp.uint32(0x9E3779B9))
+    words = _finalize(words + other ^ data[::-1])
+    return jax.random.wrap_key_data(words, impl=jax.random.key_impl(key))
+
+
+def _finalize(word: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    word = (word ^ (word >> 16)) * jnp.uint32(0x85EBCA6B)
+    word = (word ^ (word >> 13)) * jnp.uint32(0xC2B2AE35)
+    return word ^ (word >> 16)
 
 
 class Sum(eqx.Module):

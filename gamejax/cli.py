@@ -62,7 +62,7 @@ NASH_SOLVERS: dict[str, Callable[[], solvers.AbstractSolver]] = {
 }
 JOINT_LEARNERS: dict[Notion, dict[str, Callable[[], learners.AbstractLearner]]] = {
     Notion.CE: {
-        "blum-mansour": lambda: learners.BlumMansour(learners.RegretMatchingPlus()),
+        "blum-mansour": lambda: learners.BlumMansour(learners.PredictiveRegretMatchingPlus()),
         "hart-mas-colell": learners.HartMasColell,
         "stoltz-lugosi": learners.StoltzLugosi,
     },

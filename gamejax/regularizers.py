@@ -1,7 +1,6 @@
 """Regularizers: the functions whose mirror maps learners play by."""
 
 import abc
-import numbers
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -121,7 +120,7 @@ class Tsallis(AbstractRegularizer):
     q: ArrayLike = 0.5
 
     def __check_init__(self):
-        if isinstance(self.q, numbers.Real) and not 0 < self.q < 1:
+        if isinstance(self.q, int | float) and not 0 < self.q < 1:
             raise ValueError(
                 f"q must lie strictly between 0 and 1, got {self.q}; "
                 "use Entropy() for q = 1 and LogBarrier() for q = 0."

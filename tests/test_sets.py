@@ -26,7 +26,7 @@ CAPS = [None, 0.2, 0.25, 0.3, 0.37, 0.5, 1.0]
 MASK = np.array([True, True, False, True, True, False, True])
 TRIANGLE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 vectors = arrays(np.float64, 5, elements=st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0, 1e6]))
-fast = settings(max_examples=40, deadline=None)
+fast = settings(max_examples=25, deadline=None)
 
 
 def make(shape, cap, mask=None) -> AbstractStrategySet:
@@ -69,10 +69,10 @@ def test_capped_entropy_closed_forms():
     np.testing.assert_allclose(mirror(dual, 0.9), jax.nn.softmax(dual), rtol=1e-14)
 
 
-@pytest.mark.parametrize("n", [4, 100])
+@pytest.mark.parametrize("n", [4, 300])
 def test_fractional_top_k(n):
     utility = jnp.concatenate([jnp.array([1, 0.5, 0.25, 0]), jnp.full(n - 4, -jnp.inf)])
-    mask = jnp.arange(n) < 4  # from 64 actions on ranks come from a sort
+    mask = jnp.arange(n) < 4  # the larger size ranks by sorting
     support = jax.jit(jax.vmap(lambda c: CappedSimplex(n, c, mask).support(utility)))
     caps = jnp.array([2 / 3, 1, 1 / 4, 1 / 2])
     np.testing.assert_allclose(support(caps), [5 / 6, 1, 0.4375, 0.75], rtol=1e-14)
@@ -216,10 +216,10 @@ def test_wild_inputs_sum_to_one(regularizer, dtype, cap):
 
 
 def test_one_action():
-    for regularizer in REGULARIZERS:
-        for s in (Simplex(1), CappedSimplex(1, 1.0)):
+    for s in (Simplex(1), CappedSimplex(1, 1.0)):
+        for regularizer in (Entropy(), Euclidean(), LogBarrier()):
             assert s.mirror(jnp.array([-3.0]), regularizer) == 1
-            assert s.entropy_range(jnp.float32) == 0
+        assert s.entropy_range(jnp.float32) == 0
 
 
 def test_nan_and_infinity_come_out_as_nan():
@@ -269,17 +269,18 @@ def test_blocks_are_independent_and_masks_differ_per_block():
     for cap in (None, 0.6):
         whole = make((2, 3), cap, mask)
         parts = [make(3, cap, m) for m in mask]
-        for regularizer in REGULARIZERS:
-            x = whole.mirror(dual, regularizer)
+        for regularizer in (Euclidean(), LogBarrier()):
+            mirror = jax.jit(lambda s, d, r=regularizer: s.mirror(d, r))
+            x = mirror(whole, dual)
             for i, part in enumerate(parts):
-                np.testing.assert_allclose(x[i], part.mirror(dual[i], regularizer), rtol=1e-13)
+                np.testing.assert_allclose(x[i], mirror(part, dual[i]), rtol=1e-13)
         np.testing.assert_allclose(
             whole.support(dual), sum(p.support(d) for p, d in zip(parts, dual, strict=True))
         )
         np.testing.assert_allclose(whole.lmo(dual)[1], parts[1].lmo(dual[1]))
 
 
-@pytest.mark.parametrize("regularizer", REGULARIZERS, ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize("regularizer", [Euclidean(), Tsallis()], ids=lambda r: type(r).__name__)
 def test_jit_equals_eager_and_vmap_equals_loop(regularizer):
     rng = np.random.default_rng(7)
     duals, caps = jnp.asarray(rng.normal(size=(8, 5))), jnp.linspace(0.2, 0.9, 8)
@@ -294,24 +295,47 @@ def test_jit_equals_eager_and_vmap_equals_loop(regularizer):
 
 
 @pytest.mark.parametrize("regularizer", REGULARIZERS, ids=lambda r: type(r).__name__)
-@pytest.mark.parametrize("cap", [None, 0.32, 0.42, 0.9])
-def test_gradients_match_finite_differences(regularizer, cap):
-    dual = jnp.array([0.3, 1.1, 0.45, 0.95, -0.2])
+@pytest.mark.parametrize("capped", [False, True])
+def test_gradients_match_finite_differences(regularizer, capped):
+    dual = np.array([0.3, 1.1, 0.45, 0.95, -0.2])
+    points = jnp.asarray([[*dual, cap] for cap in (0.21, 0.42, 0.9)])  # the last entry is the cap
     weights = jnp.array([0.3, -1.0, 0.7, 0.2, 1.0])
-    if cap is None:
-        f = jax.jit(lambda d: jnp.sin(3 * Simplex(5).mirror(d, regularizer)) @ weights)
-        args = (dual,)
-    else:
-        f = jax.jit(lambda d, c: jnp.sin(3 * CappedSimplex(5, c).mirror(d, regularizer)) @ weights)
-        args = (dual, jnp.asarray(cap))
-    check_grads(f, args, order=2, modes=("fwd", "rev"), eps=1e-5, atol=2e-6, rtol=2e-6)
+    h = 1e-5
+
+    def value(point):
+        s = CappedSimplex(5, point[-1]) if capped else Simplex(5)
+        return jnp.sin(3 * s.mirror(point[:-1], regularizer)) @ weights
+
+    def derivatives(point):
+        gradient, pull = jax.vjp(jax.grad(value), point)
+        steps = h * jnp.eye(6)
+        ahead, behind = (
+            jax.vmap(jax.value_and_grad(value))(point[None] + e) for e in (steps, -steps)
+        )
+        slopes, bends = jax.tree.map(lambda a, b: (a - b) / (2 * h), ahead, behind)
+        forward = jax.vmap(lambda e: jax.jvp(value, (point,), (e,))[1])(jnp.eye(6))
+        second = jax.vmap(pull)(jnp.eye(6))[0]
+        return gradient, forward, slopes, second, bends
+
+    gradient, forward, slopes, second, bends = jax.jit(jax.vmap(derivatives))(points)
+    np.testing.assert_allclose(gradient, forward, atol=1e-13)
+    np.testing.assert_allclose(gradient, slopes, atol=1e-8)
+    np.testing.assert_allclose(second, bends, atol=1e-7)
+    assert (np.abs(gradient[0, -1]) > 1e-3) == capped
+    assert gradient[2, -1] == 0
 
 
-@pytest.mark.parametrize("cap", [None, 0.3])
-def test_gradient_in_the_order_of_tsallis(cap):
+def test_gradient_in_the_order_of_tsallis():
     dual = jnp.array([0.3, 1.1, 0.45, 0.95, -0.2])
-    f = jax.jit(lambda q: make(5, cap, None).mirror(dual, Tsallis(q))[2])
-    check_grads(f, (jnp.asarray(0.6),), order=1, eps=1e-6, atol=1e-8, rtol=1e-6)
+
+    @jax.jit
+    def derivatives(q):
+        f = lambda q: CappedSimplex(5, 0.3).mirror(dual, Tsallis(q))[2]  # noqa: E731
+        return jax.grad(f)(q), jax.vmap(f)(q + jnp.array([1e-6, -1e-6]))
+
+    gradient, (ahead, behind) = derivatives(jnp.asarray(0.6))
+    np.testing.assert_allclose(gradient, (ahead - behind) / 2e-6, rtol=1e-6)
+    assert abs(gradient) > 1e-3
 
 
 def test_derivative_of_the_support():
@@ -322,14 +346,20 @@ def test_derivative_of_the_support():
     np.testing.assert_allclose(dc, 0.5)
 
 
-def test_gradients_at_the_corner_are_finite():
-    for s in (Simplex(3), CappedSimplex(3, 0.5), CappedSimplex(3, 1 / 3), CappedSimplex(3, 1.0)):
-        for regularizer in REGULARIZERS:
-            g = jax.jacrev(lambda d, s=s, r=regularizer: s.mirror(d, r))(jnp.array([1e6, 0, -1e6]))
-            assert jnp.isfinite(g).all()
-            np.testing.assert_allclose(g.sum(0), 0, atol=1e-12)
-    slope = jax.grad(lambda c: CappedSimplex(3, c).project(jnp.array([9.0, 0, -9])).sum())(1.0)
-    assert slope == 0
+@pytest.mark.parametrize("regularizer", REGULARIZERS, ids=lambda r: type(r).__name__)
+def test_gradients_at_the_corner_are_finite(regularizer):
+    dual = jnp.array([1e6, 0, -1e6])
+
+    @jax.jit
+    def jacobians(caps):
+        plain = jax.jacrev(lambda d: Simplex(3).mirror(d, regularizer))(dual)
+        both = jax.jacrev(lambda d, c: CappedSimplex(3, c).mirror(d, regularizer), (0, 1))
+        return plain, jax.vmap(both, (None, 0))(dual, caps)
+
+    plain, (in_dual, in_cap) = jacobians(jnp.array([1 / 3, 0.5, 1.0]))
+    for jacobian, actions in ((plain, 0), (in_dual, 1), (in_cap, 1)):
+        assert jnp.isfinite(jacobian).all()
+        np.testing.assert_allclose(jacobian.sum(actions), 0, atol=1e-12)
 
 
 def test_recenter_keeps_the_mirror_map():
@@ -388,7 +418,7 @@ def test_box():
         grid = jnp.linspace(0.1, 1, 2001)
         values = dual[:, None] * grid[None] - regularizer.terms(grid)[None]
         np.testing.assert_allclose(best, values.max(1).sum(), atol=1e-5)
-        f = lambda d, r=regularizer: unit.mirror(d, r).sum()  # noqa: E731
+        f = jax.jit(lambda d, r=regularizer: unit.mirror(d, r).sum())
         check_grads(f, (jnp.array([-0.9, -1.2, -0.5, -0.2]),), order=1, eps=1e-6, atol=1e-6)
         assert jnp.isfinite(jax.grad(f)(dual * 1e5)).all()
 
@@ -402,7 +432,8 @@ def test_ball():
     np.testing.assert_allclose(far, 1 + 2 * utility / lengths[:, None], rtol=1e-12)
     near = jnp.ones((2, 3)) + 0.1 * utility
     np.testing.assert_array_equal(ball.project(near), near)
-    check_grads(ball.project, (3 * utility,), order=2, atol=1e-5, rtol=1e-5)
+    project = jax.jit(lambda p: ball.project(p))
+    check_grads(project, (3 * utility,), order=1, atol=1e-6, rtol=1e-6)
     assert jnp.isfinite(jax.grad(Ball(3).support)(jnp.zeros(3))).all()
     huge = Ball(2).project(jnp.array([3e30, 4e30], jnp.float32))
     np.testing.assert_allclose(huge, [0.6, 0.8], rtol=1e-6)
@@ -443,10 +474,13 @@ def test_unconstrained():
 def test_dtypes_are_kept(dtype):
     sets = [*_all_sets.values(), Simplex((2, 3)), CappedSimplex(5, jnp.asarray(0.4)), Ball((2, 2))]
     for s in sets:
-        x = s.center(dtype)
-        results = (x, s.lmo(x), s.support(x), s.project(x), s.mirror(x, Euclidean()), s.recenter(x))
-        assert {r.dtype for r in results} == {jnp.dtype(dtype)}
-        assert s.violation(x).dtype == dtype
+
+        def answers(s):
+            x = s.center(dtype)
+            mirrored = s.mirror(x, Euclidean())
+            return x, s.lmo(x), s.support(x), s.project(x), mirrored, s.recenter(x), s.violation(x)
+
+        assert {r.dtype for r in jax.eval_shape(answers, s)} == {jnp.dtype(dtype)}
 
 
 @pytest.mark.parametrize(

@@ -1,108 +1,16 @@
 """Off-policy evaluation: what would a policy have earned, from a log that another one wrote?"""
 
-import functools
 import numbers
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.scipy.stats import norm
-from jaxtyping import Array, Float, Int, Num
+from jaxtyping import Array, Float
 
-from gamejax._numerics import HIGHEST, safe_divide
+from gamejax._numerics import safe_divide
 from gamejax._types import Scalar
-
-Table = Float[Array, "rounds actions"] | Float[Array, " actions"]
-"""One row of numbers per logged round, or one row for all of them."""
-
-
-class BanditLog(eqx.Module):
-    r"""Rounds that a logging policy $\pi_0$ played: what it did, what it got, how likely that was.
-
-    Logs of one length stack; map an estimator over them with `jax.vmap`.
-
-    Args:
-        actions: $a_i$, integers from 0, shape `(rounds,)`.
-        rewards: $r_i$, shape `(rounds,)`; their dtype is the dtype of the estimates.
-        propensities: $\pi_0(a_i \mid x_i) \in (0, 1]$, the probability of the logged action.
-        contexts: $x_i$, shape `(rounds, features)`; what a reward model or a policy may look at.
-        positions: where the action was shown, integers from 0; `None` where there is one place.
-
-    Raises:
-        ValueError: shapes disagree, a propensity is outside $(0, 1]$, an action is negative, or a
-            reward is not finite.
-        TypeError: actions or positions are not integers.
-    """
-
-    actions: Int[Array, " rounds"]
-    rewards: Float[Array, " rounds"]
-    propensities: Float[Array, " rounds"]
-    contexts: Float[Array, "rounds features"] | None = None
-    positions: Int[Array, " rounds"] | None = None
-
-    def __init__(
-        self,
-        actions: Any,
-        rewards: Any,
-        propensities: Any,
-        contexts: Any = None,
-        positions: Any = None,
-    ):
-        rewards = jnp.asarray(rewards)
-        if not jnp.issubdtype(rewards.dtype, jnp.floating):
-            rewards = rewards.astype(float)
-        dtype = rewards.dtype
-        self.actions = _integers("actions", actions)
-        self.rewards = rewards
-        self.propensities = jnp.asarray(propensities, dtype)
-        self.contexts = None if contexts is None else jnp.asarray(contexts, dtype)
-        self.positions = None if positions is None else _integers("positions", positions)
-        self._check_shapes()
-        self._check_values()
-
-    def __len__(self) -> int:
-        return self.rewards.shape[0]
-
-    def _check_shapes(self) -> None:
-        shape = self.rewards.shape
-        if len(shape) != 1 or shape[0] == 0:
-            raise ValueError(f"rewards must have shape (rounds,) with rounds >= 1, got {shape}.")
-        for name in ("actions", "propensities", "positions"):
-            value = getattr(self, name)
-            if value is not None and value.shape != shape:
-                raise ValueError(
-                    f"{name} must have one entry per reward, shape {shape}, got {value.shape}."
-                )
-        if self.contexts is not None and (
-            self.contexts.ndim != 2 or self.contexts.shape[0] != shape[0]
-        ):
-            raise ValueError(
-                f"contexts must have shape ({shape[0]}, features), got {self.contexts.shape}."
-            )
-
-    def _check_values(self) -> None:
-        def broken(name: str, test: Callable[[Array], Array], wanted: str) -> None:
-            value = getattr(self, name)
-            if value is None or isinstance(value, jax.core.Tracer):
-                return
-            wrong = ~test(value)
-            if bool(wrong.any()):
-                at = int(jnp.argmax(wrong))
-                raise ValueError(f"{name} must be {wanted}, got {value[at]} in round {at}.")
-
-        broken("propensities", lambda p: (p > 0) & (p <= 1), "probabilities in (0, 1]")
-        broken("actions", lambda a: a >= 0, "integers from 0")
-        broken("positions", lambda a: a >= 0, "integers from 0")
-        broken("rewards", jnp.isfinite, "finite")
-
-
-def _integers(name: str, value: Any) -> Array:
-    array = jnp.asarray(value)
-    if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise TypeError(f"{name} must be integers, got {array.dtype}.")
-    return array.astype(jnp.int32)
+from gamejax.bandits._log import BanditLog, Table, logged, tables
 
 
 class Estimate(eqx.Module):
@@ -216,7 +124,7 @@ def direct_method(log: BanditLog, target: Table, model: Table) -> Estimate:
         target: $\pi(a \mid x_i)$, shape `(rounds, actions)`, or `(actions,)` without contexts.
         model: $\hat q(x_i, a)$, predicted rewards, shaped as `target`; `fit_rewards` makes one.
     """
-    target, model = _tables(log, target=target, model=model)
+    target, model = tables(log, target=target, model=model)
     return _mean(_expected(target, model), jnp.ones_like(log.rewards))
 
 
@@ -238,12 +146,12 @@ def doubly_robust(
     References:
         dudik2014.
     """
-    target, model = _tables(log, target=target, model=model)
+    target, model = tables(log, target=target, model=model)
     weights = importance_weights(log, target)
     if clip is not None:
         _check_positive("clip", clip)
         weights = jnp.minimum(weights, jnp.asarray(clip, weights.dtype))
-    corrections = weights * (log.rewards - _logged(log, model))
+    corrections = weights * (log.rewards - logged(log, model))
     return _mean(_expected(target, model) + corrections, weights)
 
 
@@ -268,7 +176,7 @@ def switch(
         wang2017.
     """
     _check_positive("threshold", threshold, strict=False)
-    target, model, logging = _tables(log, target=target, model=model, logging=logging)
+    target, model, logging = tables(log, target=target, model=model, logging=logging)
     threshold = jnp.asarray(threshold, target.dtype)
     weights = importance_weights(log, target)
     weighted = jnp.where(weights <= threshold, weights * log.rewards, 0)
@@ -295,17 +203,17 @@ def switch_doubly_robust(
         wang2017.
     """
     _check_positive("threshold", threshold, strict=False)
-    target, model = _tables(log, target=target, model=model)
+    target, model = tables(log, target=target, model=model)
     weights = importance_weights(log, target)
     kept = jnp.where(weights <= jnp.asarray(threshold, weights.dtype), weights, 0)
-    corrections = kept * (log.rewards - _logged(log, model))
+    corrections = kept * (log.rewards - logged(log, model))
     return _mean(_expected(target, model) + corrections, kept)
 
 
 def importance_weights(log: BanditLog, target: Table) -> Float[Array, " rounds"]:
     r"""$w_i = \pi(a_i \mid x_i) / \pi_0(a_i \mid x_i)$ of the logged actions."""
-    (target,) = _tables(log, target=target)
-    return _logged(log, target) / log.propensities
+    (target,) = tables(log, target=target)
+    return logged(log, target) / log.propensities
 
 
 def effective_size(weights: Float[Array, " rounds"]) -> Scalar:
@@ -315,54 +223,6 @@ def effective_size(weights: Float[Array, " rounds"]) -> Scalar:
         kong1992.
     """
     return safe_divide(weights.sum() ** 2, (weights**2).sum())
-
-
-@functools.partial(jax.jit, static_argnames=("num_actions", "folds"))
-def fit_rewards(
-    log: BanditLog, num_actions: int, *, regularization: float | Scalar = 1.0, folds: int = 2
-) -> Float[Array, "rounds actions"]:
-    r"""A reward model for a log: ridge regression per action, each round predicted by the others.
-
-    With features $z = (1, x)$, or $z = 1$ without contexts, and $\bar r$ the mean reward,
-    $\hat q(x, a) = \bar r + z^\top(\lambda I + \sum_{i: a_i = a} z_i z_i^\top)^{-1}
-    \sum_{i: a_i = a} z_i (r_i - \bar r)$: an action that was never seen gets $\bar r$. Rounds
-    $i \equiv j \bmod$ `folds` are predicted from all the others, $\bar r$ too (cross-fitting), so
-    that `doubly_robust` stays unbiased for independent rounds. Positions enter only through
-    contexts: append their indicators to `contexts` for a model per position.
-
-    Args:
-        log: what was played.
-        num_actions: the number of actions.
-        regularization: $\lambda > 0$.
-        folds: at least 2; or 1 to predict each round from all rounds, its own too.
-
-    Raises:
-        ValueError: `folds` is below 1 or above the number of rounds.
-    """
-    n, dtype = len(log), log.rewards.dtype
-    if not 1 <= folds <= n:
-        raise ValueError(f"folds must be from 1 to the number of rounds, {n}, got {folds}.")
-    ones = jnp.ones((n, 1), dtype)
-    features = ones if log.contexts is None else jnp.concatenate([ones, log.contexts], axis=1)
-    played = jax.nn.one_hot(log.actions, num_actions, dtype=dtype)
-    fold = jnp.arange(n, dtype=jnp.int32) % folds
-
-    def predict(held_out: Array) -> Array:
-        kept = ((fold != held_out) | (folds == 1)).astype(dtype)
-        mean = (kept * log.rewards).sum() / kept.sum()
-
-        def one_action(played_now: Array) -> Array:
-            weighted = features * (kept * played_now)[:, None]
-            gram = jnp.matmul(weighted.T, features, precision=HIGHEST)
-            ridge = jnp.asarray(regularization, dtype) * jnp.eye(features.shape[1], dtype=dtype)
-            moments = jnp.matmul(weighted.T, log.rewards - mean, precision=HIGHEST)
-            slope = jnp.linalg.solve(gram + ridge, moments)
-            return mean + jnp.matmul(features, slope, precision=HIGHEST)
-
-        predictions = jax.lax.map(one_action, played.T)
-        return jnp.where((fold == held_out)[:, None] | (folds == 1), predictions.T, 0)
-
-    return jax.lax.map(predict, jnp.arange(folds, dtype=jnp.int32)).sum(0)
 
 
 def _mean(terms: Float[Array, " rounds"], weights: Float[Array, " rounds"]) -> Estimate:
@@ -379,28 +239,6 @@ def _sqrt(x: Scalar) -> Scalar:
 
 def _expected(target: Array, model: Array) -> Array:
     return (target * model).sum(-1)
-
-
-def _logged(log: BanditLog, table: Array) -> Array:
-    return jnp.take_along_axis(table, log.actions[:, None], axis=1)[:, 0]
-
-
-def _tables(log: BanditLog, **tables: Num[Array, "..."]) -> list[Array]:
-    """Each table with one row per round, in the dtype of the rewards."""
-    n, dtype = len(log), log.rewards.dtype
-    found, actions = [], None
-    for name, given in tables.items():
-        table = jnp.asarray(given)
-        if table.ndim not in (1, 2) or (table.ndim == 2 and table.shape[0] != n):
-            raise ValueError(
-                f"{name} must have shape (actions,) or (rounds, actions) with {n} rounds, "
-                f"got {table.shape}."
-            )
-        actions = table.shape[-1] if actions is None else actions
-        if table.shape[-1] != actions:
-            raise ValueError(f"{name} has {table.shape[-1]} actions, target has {actions}.")
-        found.append(jnp.broadcast_to(table.astype(dtype), (n, actions)))
-    return found
 
 
 def _check_positive(name: str, value: Any, *, strict: bool = True) -> None:

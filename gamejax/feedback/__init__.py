@@ -7,6 +7,7 @@ from gamejax.feedback._estimators import AbstractEstimator as AbstractEstimator
 from gamejax.feedback._estimators import ImplicitExploration as ImplicitExploration
 from gamejax.feedback._estimators import ImportanceWeighting as ImportanceWeighting
 from gamejax.feedback._estimators import ReducedVariance as ReducedVariance
+from gamejax.feedback._sampled import AbstractSampledFeedback as AbstractSampledFeedback
 from gamejax.feedback._sampled import BanditFeedback as BanditFeedback
 from gamejax.feedback._sampled import SemiBanditFeedback as SemiBanditFeedback
 from gamejax.feedback._wrappers import Delayed as Delayed

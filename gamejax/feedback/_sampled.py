@@ -46,8 +46,12 @@ def stratified(
     return jax.nn.one_hot(actions, n, dtype=dtype).mean(-2)
 
 
-class _AbstractSampledFeedback(AbstractFeedback):
-    """Actions are drawn from the strategy, and only their utilities are seen."""
+class AbstractSampledFeedback(AbstractFeedback):
+    """Actions are drawn from the strategy, and only their utilities are seen.
+
+    `observe` is a draw from `probabilities`, then `report`: the two halves are there for those who
+    need the draw before the utilities, or draw otherwise (`gamejax.bandits`).
+    """
 
     estimator: eqx.AbstractVar[AbstractEstimator]
     exploration: eqx.AbstractVar[float | Scalar | None]
@@ -66,7 +70,8 @@ class _AbstractSampledFeedback(AbstractFeedback):
             ) from error
         return () if self.exploration is None else strategies.center(dtype)
 
-    def _probabilities(self, strategy: Strategy, state: State) -> Strategy:
+    def probabilities(self, strategy: Strategy, state: State) -> Strategy:
+        """The probabilities that actions are drawn with."""
         if self.exploration is None:
             return strategy
 
@@ -86,28 +91,33 @@ class _AbstractSampledFeedback(AbstractFeedback):
         step: Array,
     ) -> tuple[Feedback, State]:
         key = require_key(key, self)
-        probabilities = self._probabilities(strategy, state)
+        probabilities = self.probabilities(strategy, state)
         leaves, structure = jax.tree.flatten(probabilities)
         keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(leaves))))
         played = jax.tree.map(lambda p, k: draw(p, k, self._draws()), probabilities, keys)
+        return self.report(utility, played, strategy, state, step=step), state
+
+    def report(
+        self, utility: Utility, played: Strategy, strategy: Strategy, state: State, *, step: Array
+    ) -> Feedback:
+        """What is seen of `utility` in round `step` when `played` was drawn from `strategy`."""
         estimate = jax.tree.map(
             lambda u, f, p: self.estimator.estimate(u, f, p, step=step),
             utility,
             played,
-            probabilities,
+            self.probabilities(strategy, state),
         )
-        observed = jax.tree.map(lambda f: f > 0, played)
-        return Feedback(estimate, played, observed), state
+        return Feedback(estimate, played, jax.tree.map(lambda f: f > 0, played))
 
     def unseen(self, strategy: Strategy, state: State, *, step: Array) -> Utility:
         def guess(p: Array) -> Array:
             nothing = jnp.zeros_like(p)
             return self.estimator.estimate(nothing, nothing, p, step=step)
 
-        return jax.tree.map(guess, self._probabilities(strategy, state))
+        return jax.tree.map(guess, self.probabilities(strategy, state))
 
 
-class BanditFeedback(_AbstractSampledFeedback):
+class BanditFeedback(AbstractSampledFeedback):
     r"""One action is drawn in every block, and its utility alone is seen.
 
     The action is drawn from the strategy $x$, or from $(1 - \gamma)x + \gamma c$ with $c$ the
@@ -140,7 +150,7 @@ class BanditFeedback(_AbstractSampledFeedback):
         return 1
 
 
-class SemiBanditFeedback(_AbstractSampledFeedback):
+class SemiBanditFeedback(AbstractSampledFeedback):
     r"""Several actions are drawn in every block, and the utility of each is seen.
 
     The player plays $s$ actions at once, gains their mean utility and sees each one's own. The

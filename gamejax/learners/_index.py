@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from gamejax._numerics import Sum
+from gamejax._numerics import Sum, hash_words
 from gamejax._types import Scalar
 from gamejax.feedback import Feedback
 from gamejax.learners._base import AbstractLearner, check_number, require_simplex
@@ -58,16 +58,15 @@ class AbstractIndexPolicy(AbstractLearner):
         key: PRNGKeyArray | None = None,
     ) -> tuple[Array, IndexState]:
         simplex = require_simplex(self, strategies)
-        seen = jnp.where(feedback.observed, feedback.utility, 0)
+        seen = jnp.where(feedback.observed > 0, feedback.utility, 0)
         counts = state.counts + jnp.asarray(feedback.observed, jnp.int32)
         state = IndexState(counts, state.sums.add(seen), state.step + 1)
-        keys = (None, None) if key is None else jax.random.split(key)
         pulled = jnp.maximum(counts, 1).astype(seen.dtype)
         means = state.sums.total / pulled
         step = (state.step + 1).astype(seen.dtype)
-        index = self.index(pulled, means, step, key=keys[0])
+        index = self.index(pulled, means, step, key=key)
         index = jnp.where(counts == 0, jnp.finfo(index.dtype).max, index)
-        return _largest(simplex, index, keys[1]), state
+        return _largest(simplex, index, key), state
 
 
 def _largest(strategies: Simplex, index: Array, key: PRNGKeyArray | None) -> Array:
@@ -76,8 +75,12 @@ def _largest(strategies: Simplex, index: Array, key: PRNGKeyArray | None) -> Arr
         return strategies.lmo(index)
     shown = index if strategies.mask is None else jnp.where(strategies.mask, index, -jnp.inf)
     tied = shown == jnp.max(shown, axis=-1, keepdims=True)
-    lot = jax.random.uniform(key, index.shape, index.dtype)
-    return strategies.lmo(jnp.where(tied, lot, -1))
+    # Random bits above the number of the action: no two lots are equal, and no argmax is needed.
+    n = index.shape[-1]
+    low = jnp.uint32((1 << (n - 1).bit_length()) - 1)
+    lots = (hash_words(key, index.shape) >> 1) & ~low | jnp.arange(n, dtype=jnp.uint32)
+    lots = jnp.where(tied, lots.astype(jnp.int32), -1)
+    return (lots == jnp.max(lots, axis=-1, keepdims=True)).astype(index.dtype)
 
 
 class UCB(AbstractIndexPolicy):

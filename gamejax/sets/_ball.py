@@ -12,7 +12,7 @@ from gamejax._numerics import HIGHEST, safe_divide
 from gamejax._types import Scalar
 from gamejax.regularizers import AbstractRegularizer
 from gamejax.sets._base import AbstractStrategySet
-from gamejax.sets._checks import as_shape, is_concrete, require_euclidean, require_scalar
+from gamejax.sets._checks import as_leaf, as_shape, is_concrete, require_euclidean, require_scalar
 
 
 class Ball(AbstractStrategySet):
@@ -41,11 +41,12 @@ class Ball(AbstractStrategySet):
     ):
         self.shape = as_shape(shape)
         require_scalar(radius, "radius")
-        if is_concrete(radius) and not float(radius) >= 0:
+        if is_concrete(radius) and not np.asarray(radius) >= 0:
             raise ValueError(f"radius must be at least 0, got {radius}.")
         if center is not None and np.shape(center) != self.shape:
             raise ValueError(f"center must have shape {self.shape}, got {np.shape(center)}.")
-        self.radius, self.origin = radius, center
+        self.radius = radius
+        self.origin = None if center is None else as_leaf(center)
 
     def center(self, dtype: Any) -> Array:
         if self.origin is None:

@@ -11,7 +11,7 @@ from gamejax._numerics import inner
 from gamejax._types import Scalar
 from gamejax.regularizers import AbstractRegularizer, Euclidean
 from gamejax.sets._base import AbstractStrategySet
-from gamejax.sets._checks import as_shape, is_concrete
+from gamejax.sets._checks import as_leaf, as_shape, is_concrete
 
 
 class Box(AbstractStrategySet):
@@ -51,7 +51,7 @@ class Box(AbstractStrategySet):
             )
         if is_concrete(lower, upper) and not np.all(np.asarray(lower) <= np.asarray(upper)):
             raise ValueError(f"lower must not exceed upper, got lower {lower} and upper {upper}.")
-        self.lower, self.upper = lower, upper
+        self.lower, self.upper = as_leaf(lower), as_leaf(upper)
 
     def _bounds(self, dtype: Any) -> tuple[Array, Array]:
         lower, upper = jnp.asarray(self.lower, dtype), jnp.asarray(self.upper, dtype)

@@ -16,7 +16,7 @@ from gamejax.sets._checks import as_mask, as_shape, is_concrete, require_scalar
 from gamejax.sets._simplex import below_top, distance_from_probability, hide, num_actions
 from gamejax.sets._threshold import waterfill
 
-PAIRWISE_ACTIONS = 64
+PAIRWISE_ACTIONS = 256
 """Up to here ranks are counted over pairs, beyond they are read off a sort (as measured)."""
 
 
@@ -57,7 +57,7 @@ class CappedSimplex(AbstractStrategySet):
         require_scalar(cap, "cap")
         if is_concrete(cap, self.mask):
             fewest = self.shape[-1] if self.mask is None else int(np.min(self.mask.sum(-1)))
-            if not float(cap) * fewest >= 1 - 1e-6:
+            if not np.asarray(cap) * fewest >= 1 - 1e-6:
                 raise ValueError(
                     f"cap must be at least 1 / {fewest}, one over the number of actions, got {cap}."
                 )

@@ -4,17 +4,22 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jax.core import Tracer
+from jaxtyping import Array, ArrayLike, Bool
 
 from gamejax.regularizers import AbstractRegularizer, Euclidean
 
 
 def is_concrete(*values: Any) -> bool:
     """Whether Python may look at the values."""
-    return not any(isinstance(v, jax.core.Tracer) for v in values)
+    return not any(isinstance(v, Tracer) for v in values)
+
+
+def as_leaf(value: ArrayLike) -> ArrayLike:
+    """Python numbers as they are, so that they stay weakly typed; everything else as an array."""
+    return value if isinstance(value, int | float) else jnp.asarray(value)
 
 
 def as_shape(shape: int | Iterable[int], *, scalar: bool = False) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 
 from gamejax._types import Scalar
@@ -24,6 +25,7 @@ class Product(AbstractStrategySet):
         ValueError: there are no factors.
     """
 
+    shape: tuple[Any, ...] = eqx.field(static=True)
     sets: tuple[AbstractStrategySet, ...]
 
     def __init__(self, sets: Sequence[AbstractStrategySet]):
@@ -33,10 +35,7 @@ class Product(AbstractStrategySet):
                 raise TypeError(f"sets must hold strategy sets, got a {type(factor).__name__}.")
         if not self.sets:
             raise ValueError("sets must hold at least one strategy set, got none.")
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        return tuple(s.shape for s in self.sets)
+        self.shape = tuple(s.shape for s in self.sets)
 
     def center(self, dtype: Any) -> tuple[Any, ...]:
         return tuple(s.center(dtype) for s in self.sets)

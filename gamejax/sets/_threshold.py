@@ -7,7 +7,7 @@ exactly 0.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +70,7 @@ def _threshold(dual: Array, cap: Array | None, regularizer: AbstractRegularizer)
 
 
 @_threshold.defjvp
-def _threshold_jvp(primals, tangents):
+def _threshold_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     dual, cap, regularizer = primals
     level = _threshold(dual, cap, regularizer)
     _, push = jax.jvp(lambda d, c, r: _fill(d - level, c, r), primals, tangents)

@@ -18,10 +18,10 @@ from gamejax.solvers._prox import (
     SAFETY,
     begin,
     check_step_size,
+    first_slope,
     prox_all,
     slope,
     step_size,
-    trial_rate,
 )
 
 
@@ -68,9 +68,7 @@ class _AbstractExtragradient(AbstractSolver):
         duals = tuple(dual_of(x, self._geometry()) for x in strategies)
         steepest = jnp.zeros((), dtype)
         if self.step_size is None:
-            trial = trial_rate(game, strategies)
-            *_, seen = self._look_ahead(game, strategies, duals, trial)
-            steepest = jnp.where(seen > 0, seen, 1 / trial)
+            steepest = first_slope(game, strategies, game.utilities, self._geometry())
         return ProxState(
             step=jnp.zeros((), jnp.int32),
             strategies=strategies,
@@ -227,8 +225,9 @@ class OptimisticGradient(AbstractSolver):
         start: tuple[Strategy, ...] | None = None,
     ) -> OptimisticState:
         strategies = begin(game, start, dtype)
-        # One extragradient step tells a slope; without it the first step would have no scale.
-        trial = Extragradient(self.step_size).init(game, key=key, dtype=dtype, start=strategies)
+        steepest = jnp.zeros((), dtype)
+        if self.step_size is None:
+            steepest = first_slope(game, strategies, game.utilities, Euclidean())
         return OptimisticState(
             step=jnp.zeros((), jnp.int32),
             strategies=strategies,
@@ -236,7 +235,7 @@ class OptimisticGradient(AbstractSolver):
             anchors=strategies,
             utilities=jax.tree.map(jnp.zeros_like, strategies),
             average=self.averaging.init(strategies),
-            slope=trial.slope,
+            slope=steepest,
         )
 
     def step(

@@ -1,5 +1,6 @@
 """Extragradient regret matching+: regret matching whose strategies themselves converge."""
 
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -17,9 +18,9 @@ from gamejax.solvers._prox import (
     SAFETY,
     begin,
     check_step_size,
+    first_slope,
     slope,
     step_size,
-    trial_rate,
 )
 
 Regrets = Float[Array, "*blocks actions"]
@@ -79,9 +80,8 @@ class ExtragradientRegretMatchingPlus(AbstractSolver):
         strategies = begin(game, start, dtype)
         steepest = jnp.zeros((), dtype)
         if self.step_size is None:
-            trial = trial_rate(game, strategies)
-            *_, seen = _look_ahead(game, strategies, trial)
-            steepest = jnp.where(seen > 0, seen, 1 / trial)
+            field = functools.partial(_regrets, game)
+            steepest = first_slope(game, strategies, field, Euclidean())
         return RegretState(
             step=jnp.zeros((), jnp.int32),
             regrets=strategies,
@@ -132,6 +132,10 @@ def _play(
     utilities = game.utilities(strategies)
     brought = [regret(s, u, x) for s, u, x in zip(simplices, utilities, strategies, strict=True)]
     return strategies, tuple(brought)
+
+
+def _regrets(game: AbstractGame, regrets: tuple[Regrets, ...]) -> tuple[Regrets, ...]:
+    return _play(game, regrets)[1]
 
 
 def _push_all(

@@ -1,5 +1,6 @@
 """What extragradient methods share: the prox step and the step size that needs no constants."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,8 +12,8 @@ from gamejax._types import Scalar, Strategy, Utility
 from gamejax.games import AbstractGame
 from gamejax.learners._dual import combine, dual_of, keeps_dual
 from gamejax.metrics import gains
-from gamejax.regularizers import AbstractRegularizer, Entropy, Tsallis
-from gamejax.sets import AbstractStrategySet
+from gamejax.regularizers import AbstractRegularizer, Entropy, Euclidean, Tsallis
+from gamejax.sets import AbstractStrategySet, Product, Unconstrained
 
 SAFETY = 0.9
 """The default step is this fraction of the largest that the slopes met so far allow."""
@@ -86,25 +87,66 @@ def slope(
     0 where the profile moved by so little that $\Delta u$ would be mostly rounding.
     """
     gained, moved = difference(after[1], before[1]), difference(after[0], before[0])
-    correction = difference(corrected, after[0])
-    distance = length(moved, regularizer)
-    lengths = distance * length(correction, regularizer)
-    found = jnp.maximum(safe_divide(inner(gained, correction), lengths), 0)
-    resolution = jnp.finfo(distance.dtype).eps ** 0.5 * length(after[0], regularizer)
-    return jnp.where(distance > resolution, found, 0)
+    found = _ratio(gained, moved, difference(corrected, after[0]), regularizer)
+    resolution = jnp.finfo(found.dtype).eps ** 0.5 * length(after[0], regularizer)
+    return jnp.where(length(moved, regularizer) > resolution, found, 0)
 
 
-def trial_rate(game: AbstractGame, profile: tuple[Strategy, ...]) -> Scalar:
-    """A step size for one trial step, in inverse proportion to payoffs.
+def _ratio(
+    gained: PyTree[Array],
+    moved: PyTree[Array],
+    correction: PyTree[Array],
+    regularizer: AbstractRegularizer,
+) -> Scalar:
+    lengths = length(moved, regularizer) * length(correction, regularizer)
+    return jnp.maximum(safe_divide(inner(gained, correction), lengths), 0)
 
-    The inverse of the sum of gains; of the length of the utilities where gains are unbounded.
+
+def first_slope(
+    game: AbstractGame,
+    profile: tuple[Strategy, ...],
+    field: Callable[[tuple[Strategy, ...]], tuple[Utility, ...]],
+    regularizer: AbstractRegularizer,
+) -> Scalar:
+    """A slope of `field` to begin with, in proportion to payoffs.
+
+    The largest met by a few rounds of a power iteration whose directions lead to best responses.
+    Where none is positive, players do not interact: then steps as long as the set is wide do, and
+    the gains tell them.
     """
+    here = field(profile)
+
+    def reach(direction: tuple[Utility, ...]) -> tuple[Strategy, ...]:
+        trios = zip(game.strategy_sets, profile, direction, strict=True)
+        return tuple(_far_point(s, x, u) for s, x, u in trios)
+
+    def iterate(
+        _: Array, carry: tuple[tuple[Utility, ...], Scalar]
+    ) -> tuple[tuple[Utility, ...], Scalar]:
+        direction, steepest = carry
+        far = reach(direction)
+        change = difference(field(far), here)
+        moved, back = difference(far, profile), difference(reach(change), profile)
+        return change, jnp.maximum(steepest, _ratio(change, moved, back, regularizer))
+
+    none = jnp.zeros_like(length(profile, regularizer))
+    _, steepest = jax.lax.fori_loop(0, 4, iterate, (here, none))
     total = gains(game, profile).sum()
-    utilities = game.utilities(profile)
-    square = inner(utilities, utilities)
-    steep = jnp.sqrt(jnp.where(square > 0, square, 1))
-    scale = jnp.where(jnp.isfinite(total) & (total > 0), total, steep)
-    return 1 / scale
+    otherwise = jnp.where(jnp.isfinite(total) & (total > 0), total, 1)
+    return jnp.where(steepest > 0, steepest, otherwise)
+
+
+def _far_point(strategies: AbstractStrategySet, strategy: Strategy, utility: Utility) -> Strategy:
+    """The best response; one unit of length along the utility where the set has no end."""
+    if isinstance(strategies, Product):
+        parts = zip(strategies.sets, strategy, utility, strict=True)
+        return tuple(_far_point(s, x, u) for s, x, u in parts)
+    steepness = length(utility, Euclidean())
+    ahead = jax.tree.map(lambda x, u: x + safe_divide(u, steepness), strategy, utility)
+    if isinstance(strategies, Unconstrained):
+        return ahead
+    best = strategies.lmo(utility)
+    return jax.tree.map(lambda b, a: jnp.where(jnp.isfinite(b), b, a), best, ahead)
 
 
 def begin(

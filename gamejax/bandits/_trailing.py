@@ -1,0 +1,159 @@
+"""`vmap` that keeps the batch in the last axis, all the way through."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend import core
+from jaxtyping import Array
+
+ELEMENTWISE = frozenset(
+    "abs add add_any and atan2 cbrt ceil clamp convert_element_type copy cos div eq erf erf_inv "
+    "erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma digamma log log1p logistic lt "
+    "max min mul ne neg nextafter not or pow rem round rsqrt select_n shift_left "
+    "shift_right_arithmetic shift_right_logical sign sin sqrt square sub tan tanh xor".split()
+)
+REDUCTIONS = frozenset(
+    "reduce_sum reduce_max reduce_min reduce_and reduce_or reduce_prod argmax argmin".split()
+)
+ALONG_AXIS = frozenset("cumsum cummax cummin cumprod cumlogsumexp".split())
+CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+}
+
+
+class Value(NamedTuple):
+    """An array of the program, and whether it has grown a last axis for the batch."""
+
+    array: Any
+    batched: bool
+
+
+def vmap_last(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.vmap(function, in_axes=-1, out_axes=-1)` in another memory order.
+
+    `jax.vmap` moves the batch to the front wherever it broadcasts or reduces, so that the
+    innermost loops run over a handful of actions. Here they run over the batch: on a CPU a
+    simulation step of 10 arms is several times faster. Operations without a rule below go through
+    `jax.vmap`.
+    """
+
+    def mapped(*args: Any) -> Any:
+        leaves, structure = jax.tree.flatten(args)
+        size = leaves[0].shape[-1]
+        first = structure.unflatten(
+            [jax.eval_shape(lambda x: x[..., 0], leaf) for leaf in leaves]
+        )
+        closed, shape = jax.make_jaxpr(function, return_shape=True)(*first)
+        outputs = _run(closed, size, [Value(leaf, True) for leaf in leaves])
+        arrays = [_grown(value, size) for value in outputs]
+        return jax.tree.structure(shape).unflatten(arrays)
+
+    return mapped
+
+
+def _grown(value: Value, size: int) -> Array:
+    """The array with the last axis for the batch, repeated if it had none."""
+    if value.batched:
+        return value.array
+    array = jnp.asarray(value.array)
+    return lax.broadcast_in_dim(array, (*array.shape, size), tuple(range(array.ndim)))
+
+
+def _run(closed: core.ClosedJaxpr, size: int, args: list[Value]) -> list[Value]:
+    jaxpr = closed.jaxpr
+    values: dict[Any, Value] = {}
+    values.update(zip(jaxpr.constvars, (Value(c, False) for c in closed.consts), strict=True))
+    values.update(zip(jaxpr.invars, args, strict=True))
+
+    def read(atom: Any) -> Value:
+        return Value(atom.val, False) if isinstance(atom, core.Literal) else values[atom]
+
+    for equation in jaxpr.eqns:
+        inputs = [read(atom) for atom in equation.invars]
+        values.update(zip(equation.outvars, _apply(equation, size, inputs), strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _apply(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Value]:
+    name, params = equation.primitive.name, equation.params
+    arrays = [value.array for value in inputs]
+    if name in CALLS:
+        return _run(_closed(params[CALLS[name]]), size, inputs)
+    if not any(value.batched for value in inputs):
+        return [Value(x, False) for x in _bind(equation, arrays)]
+    if name == "while":
+        return _while(params, size, inputs)
+    if name in ELEMENTWISE:
+        shape = equation.outvars[0].aval.shape
+        arrays = [_aligned(value, shape, size) for value in inputs]
+    elif name == "broadcast_in_dim" and len(inputs) == 1:
+        shape = (*params["shape"], size)
+        dimensions = (*params["broadcast_dimensions"], len(shape) - 1)
+        return [Value(lax.broadcast_in_dim(arrays[0], shape, dimensions), True)]
+    elif name == "reshape" and params["dimensions"] is None:
+        return [Value(arrays[0].reshape(*params["new_sizes"], size), True)]
+    elif name == "transpose":
+        order = (*params["permutation"], len(params["permutation"]))
+        return [Value(lax.transpose(arrays[0], order), True)]
+    elif name == "slice":
+        strides = None if params["strides"] is None else (*params["strides"], 1)
+        start, limit = (*params["start_indices"], 0), (*params["limit_indices"], size)
+        return [Value(lax.slice(arrays[0], start, limit, strides), True)]
+    elif name == "concatenate":
+        grown = [_grown(value, size) for value in inputs]
+        return [Value(lax.concatenate(grown, params["dimension"]), True)]
+    elif not (name in REDUCTIONS or name in ("squeeze", "optimization_barrier") or _forward_along(name, params)):
+        axes = [-1 if value.batched else None for value in inputs]
+        bind = functools.partial(_bind, equation)
+        mapped = jax.vmap(lambda *a: bind(list(a)), in_axes=axes, out_axes=-1)(*arrays)
+        return [Value(x, True) for x in mapped]
+    return [Value(x, True) for x in _bind(equation, arrays)]
+
+
+def _forward_along(name: str, params: dict[str, Any]) -> bool:
+    return name in ALONG_AXIS and params["axis"] >= 0
+
+
+def _bind(equation: core.JaxprEqn, arrays: list[Any]) -> list[Any]:
+    outputs = equation.primitive.bind(*arrays, **equation.params)
+    return list(outputs) if equation.primitive.multiple_results else [outputs]
+
+
+def _closed(jaxpr: Any) -> core.ClosedJaxpr:
+    return jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else core.ClosedJaxpr(jaxpr, ())
+
+
+def _aligned(value: Value, shape: tuple[int, ...], size: int) -> Array:
+    """An operand of an elementwise operation of this shape, which may itself be a scalar."""
+    array = jnp.asarray(value.array)
+    own = array.ndim - value.batched
+    dimensions = tuple(range(len(shape) - own, len(shape) + value.batched)) if own or value.batched else ()
+    return lax.broadcast_in_dim(array, (*shape, size), dimensions)
+
+
+def _while(params: dict[str, Any], size: int, inputs: list[Value]) -> list[Value]:
+    """Runs until every member is done; those that are keep their values."""
+    split = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+    cond_consts, body_consts = inputs[: split[0]], inputs[split[0] : split[1]]
+    start = [_grown(value, size) for value in inputs[split[1] :]]
+
+    def unfinished(carry: list[Array]) -> Array:
+        values = cond_consts + [Value(x, True) for x in carry]
+        return _grown(_run(params["cond_jaxpr"], size, values)[0], size)
+
+    def body(carry: list[Array]) -> list[Array]:
+        going = unfinished(carry)
+        moved = _run(params["body_jaxpr"], size, body_consts + [Value(x, True) for x in carry])
+        return [jnp.where(going, _grown(new, size), old) for new, old in zip(moved, carry, strict=True)]
+
+    final = lax.while_loop(lambda carry: jnp.any(unfinished(carry)), body, start)
+    return [Value(x, True) for x in final]
