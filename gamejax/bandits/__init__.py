@@ -1,9 +1,14 @@
-"""Bandits."""
+"""Bandits: one player against nature, many replications at once."""
 
+from gamejax.bandits._adversarial import exp3 as exp3
+from gamejax.bandits._environments import AbstractEnvironment as AbstractEnvironment
 from gamejax.bandits._environments import Bernoulli as Bernoulli
-from gamejax.bandits._policy import Policy as Policy
-from gamejax.bandits._simulate import simulate as simulate
+from gamejax.bandits._environments import Gaussian as Gaussian
+from gamejax.bandits._index_policies import ucb1 as ucb1
 from gamejax.bandits._log import BanditLog as BanditLog
+from gamejax.bandits._logged import LoggedBandit as LoggedBandit
+from gamejax.bandits._logged import Replay as Replay
+from gamejax.bandits._logged import replay as replay
 from gamejax.bandits._off_policy import Estimate as Estimate
 from gamejax.bandits._off_policy import direct_method as direct_method
 from gamejax.bandits._off_policy import doubly_robust as doubly_robust
@@ -15,6 +20,12 @@ from gamejax.bandits._off_policy import switch as switch
 from gamejax.bandits._off_policy import switch_doubly_robust as switch_doubly_robust
 from gamejax.bandits._open_bandit import OpenBandit as OpenBandit
 from gamejax.bandits._open_bandit import load_open_bandit as load_open_bandit
+from gamejax.bandits._policy import AbstractPolicy as AbstractPolicy
+from gamejax.bandits._policy import Policy as Policy
 from gamejax.bandits._portfolio import PortfolioMetrics as PortfolioMetrics
 from gamejax.bandits._portfolio import portfolio_metrics as portfolio_metrics
+from gamejax.bandits._result import BanditResult as BanditResult
 from gamejax.bandits._reward_model import fit_rewards as fit_rewards
+from gamejax.bandits._simulate import simulate as simulate
+from gamejax.bandits._thompson import thompson as thompson
+from gamejax.bandits._thompson import thompson_gaussian as thompson_gaussian

@@ -19,7 +19,6 @@ ELEMENTWISE = frozenset(
 REDUCTIONS = frozenset(
     "reduce_sum reduce_max reduce_min reduce_and reduce_or reduce_prod argmax argmin".split()
 )
-ALONG_AXIS = frozenset("cumsum cummax cummin cumprod cumlogsumexp".split())
 CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -92,6 +91,10 @@ def _apply(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Valu
         return [Value(x, False) for x in _bind(equation, arrays)]
     if name == "while":
         return _while(params, size, inputs)
+    if name == "cumsum":
+        # As a window reduction, what it would become, it takes K^2 additions.
+        total = lax.associative_scan(jnp.add, arrays[0], params["reverse"], params["axis"])
+        return [Value(total, True)]
     if name in ELEMENTWISE:
         shape = equation.outvars[0].aval.shape
         arrays = [_aligned(value, shape, size) for value in inputs]
@@ -111,16 +114,12 @@ def _apply(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Valu
     elif name == "concatenate":
         grown = [_grown(value, size) for value in inputs]
         return [Value(lax.concatenate(grown, params["dimension"]), True)]
-    elif not (name in REDUCTIONS or name in ("squeeze", "optimization_barrier") or _forward_along(name, params)):
+    elif not (name in REDUCTIONS or name == "squeeze"):
         axes = [-1 if value.batched else None for value in inputs]
         bind = functools.partial(_bind, equation)
         mapped = jax.vmap(lambda *a: bind(list(a)), in_axes=axes, out_axes=-1)(*arrays)
         return [Value(x, True) for x in mapped]
     return [Value(x, True) for x in _bind(equation, arrays)]
-
-
-def _forward_along(name: str, params: dict[str, Any]) -> bool:
-    return name in ALONG_AXIS and params["axis"] >= 0
 
 
 def _bind(equation: core.JaxprEqn, arrays: list[Any]) -> list[Any]:

@@ -6,6 +6,7 @@ from gamejax.feedback._base import FullInformation as FullInformation
 from gamejax.feedback._estimators import AbstractEstimator as AbstractEstimator
 from gamejax.feedback._estimators import ImplicitExploration as ImplicitExploration
 from gamejax.feedback._estimators import ImportanceWeighting as ImportanceWeighting
+from gamejax.feedback._estimators import OptimisticWeighting as OptimisticWeighting
 from gamejax.feedback._estimators import ReducedVariance as ReducedVariance
 from gamejax.feedback._sampled import AbstractSampledFeedback as AbstractSampledFeedback
 from gamejax.feedback._sampled import BanditFeedback as BanditFeedback

@@ -99,6 +99,35 @@ class ImplicitExploration(AbstractEstimator):
         )
 
 
+class OptimisticWeighting(AbstractEstimator):
+    r"""Importance weighting with a bonus for actions rarely played.
+
+    $$\hat u_a = \frac{f_a u_a + \beta}{p_a}.$$
+
+    Biased upwards by $\beta/p_a$: with high probability the sum of estimates is above that of the
+    utilities, as Exp3.P needs.
+
+    Args:
+        bonus: $\beta \ge 0$.
+
+    References:
+        auer2002b; bubeck2012 (Section 3.2).
+    """
+
+    bonus: float | Scalar
+
+    def __check_init__(self) -> None:
+        if isinstance(self.bonus, int | float) and not self.bonus >= 0:
+            raise ValueError(f"OptimisticWeighting: bonus must be >= 0, got {self.bonus}.")
+
+    def estimate(
+        self, utility: Vector, frequency: Vector, probability: Vector, *, step: ArrayLike
+    ) -> Vector:
+        # What was not seen may be anything, NaN too.
+        gain = jnp.where(frequency > 0, frequency * utility, 0)
+        return safe_divide(gain + jnp.asarray(self.bonus, utility.dtype), probability)
+
+
 class ReducedVariance(AbstractEstimator):
     r"""Importance weighting around a baseline.
 

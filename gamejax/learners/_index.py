@@ -1,7 +1,7 @@
 """Index policies: play the action of the largest index, computed from counts and means."""
 
 import abc
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +27,15 @@ class AbstractIndexPolicy(AbstractLearner):
     r"""Plays the vertex of the largest index; subclasses give `index`.
 
     Counts and means come from the coordinates that `Feedback.observed` marks: with bandit feedback
-    that is the arm played, with full information every arm. Every action is tried once first. Ties
-    go to the lowest action, or to a random one when `update` is given a key. Plays on a `Simplex`.
+    that is the arm played, with full information every arm. Ties go to the lowest action, or to a
+    random one when `update` is given a key. Plays on a `Simplex`.
+
+    Attributes:
+        tries_all: every action is tried once first, and `index` sees counts of at least 1; without
+            it (posterior sampling) the prior decides, and counts and means may be 0.
     """
+
+    tries_all: ClassVar[bool] = True
 
     @abc.abstractmethod
     def index(
@@ -63,9 +69,11 @@ class AbstractIndexPolicy(AbstractLearner):
         state = IndexState(counts, state.sums.add(seen), state.step + 1)
         pulled = jnp.maximum(counts, 1).astype(seen.dtype)
         means = state.sums.total / pulled
+        shown = pulled if self.tries_all else counts.astype(seen.dtype)
         step = (state.step + 1).astype(seen.dtype)
-        index = self.index(pulled, means, step, key=key)
-        index = jnp.where(counts == 0, jnp.finfo(index.dtype).max, index)
+        index = self.index(shown, means, step, key=key)
+        if self.tries_all:
+            index = jnp.where(counts == 0, jnp.finfo(index.dtype).max, index)
         return _largest(simplex, index, key), state
 
 
