@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import QUESTIONS
+from benchmarks import QUESTIONS, report
 
 RESULTS = Path(__file__).parent / "results"
 MARK = "row: "
@@ -22,36 +22,30 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--profile", choices=("tiny", "fast", "full"), default="fast")
     parser.add_argument("--cores", type=int, nargs="+", help="how many cores, one run for each")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where reports go")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", type=int, nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in QUESTIONS]
     if unknown:
         parser.error(f"no question {', '.join(unknown)}; there are {', '.join(QUESTIONS)}")
     if options.worker:
-        return work(options.names[0], options.profile)
+        return work(options.names[0], options.profile, options.worker)
     counts = options.cores or ([1, len(available)] if options.profile == "full" else [1])
     counts = sorted(set(counts))
     if not 1 <= counts[0] <= counts[-1] <= len(available):
         parser.error(f"--cores must be from 1 to {len(available)}")
-    from benchmarks import report  # after the arguments: reports import no jax, workers do
-
     for name in options.names or QUESTIONS:
         runs = [run_apart(name, options.profile, available[:count]) for count in counts]
         label = name if options.profile == "full" else f"{name}-{options.profile}"
-        for path in report.write(options.results, label, asks(name), runs):
+        for path in report.write(options.results, label, runs):
             print(f"wrote {path}")
     return None
-
-
-def asks(name: str) -> str:
-    """The question that a module answers."""
-    return importlib.import_module(QUESTIONS[name]).ASKS
 
 
 def run_apart(name: str, profile: str, cores: list[int]) -> tuple[dict, list[dict]]:
     """Run one question in a fresh process on these cores, showing rows as they come."""
     print(f"{name}, {profile} profile, {len(cores)} core(s)", flush=True)
-    command = [sys.executable, "-m", "benchmarks", name, "--profile", profile, "--worker"]
+    command = [sys.executable, "-m", "benchmarks", name, "--profile", profile]
+    command += ["--worker", *map(str, cores)]
     # Compile times would mean nothing with programs kept from an earlier run.
     hide = ("JAX_COMPILATION_CACHE_DIR",)
     variables = {k: v for k, v in os.environ.items() if k not in hide}
@@ -63,13 +57,12 @@ def run_apart(name: str, profile: str, cores: list[int]) -> tuple[dict, list[dic
         text=True,
         env=variables,
         cwd=Path(__file__).parents[1],
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
     ) as process:
         for line in process.stdout or ():
             if line.startswith(MARK):
                 found.append(json.loads(line[len(MARK) :]))
                 if len(found) > 1:
-                    print("  " + ", ".join(f"{k} {v}" for k, v in found[-1].items()), flush=True)
+                    print("  " + report.line(found[-1]), flush=True)
             else:
                 print(line, end="", flush=True)
     if process.returncode:
@@ -77,15 +70,17 @@ def run_apart(name: str, profile: str, cores: list[int]) -> tuple[dict, list[dic
     return found[0], found[1:]
 
 
-def work(name: str, profile: str) -> None:
+def work(name: str, profile: str, cores: list[int]) -> None:
     """In the fresh process: print the environment, then each row."""
+    os.sched_setaffinity(0, cores)  # before jax looks
     import jax
 
     from benchmarks import timing
 
     jax.config.update("jax_enable_x64", True)
-    print(MARK + json.dumps(timing.environment()), flush=True)
-    for row in importlib.import_module(QUESTIONS[name]).rows(profile):
+    module = importlib.import_module(QUESTIONS[name])
+    print(MARK + json.dumps({"question": module.ASKS, **timing.environment()}), flush=True)
+    for row in module.rows(profile):
         print(MARK + json.dumps(row), flush=True)
 
 

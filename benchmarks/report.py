@@ -10,16 +10,17 @@ HIDDEN = ("calls", "min_s")
 
 
 def write(
-    folder: Path, name: str, asks: str, runs: Sequence[tuple[Mapping[str, Any], Sequence[dict]]]
+    folder: Path, name: str, runs: Sequence[tuple[Mapping[str, Any], Sequence[dict]]]
 ) -> tuple[Path, Path]:
     """Write `name.json` and `name.md`.
 
     Args:
         folder: where; made if it is not there.
         name: of the files.
-        asks: the question, the report's first line.
-        runs: the environment and the rows of each run.
+        runs: the environment (with the question) and the rows of each run.
     """
+    asks = runs[0][0]["question"]
+    runs = [({k: v for k, v in e.items() if k != "question"}, rows) for e, rows in runs]
     folder.mkdir(parents=True, exist_ok=True)
     data = {"question": asks, "runs": [{"environment": e, "rows": r} for e, r in runs]}
     as_json, as_markdown = folder / f"{name}.json", folder / f"{name}.md"
@@ -38,6 +39,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| " + " | ".join(columns) + " |", "| " + " | ".join("---" for _ in columns) + " |"]
     lines += ["| " + " | ".join(text(row.get(key)) for key in columns) + " |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """A row as one line."""
+    shown = {key: value for key, value in row.items() if value is not None and key not in HIDDEN}
+    return ", ".join(f"{key} {text(value)}" for key, value in shown.items())
 
 
 def text(value: Any) -> str:

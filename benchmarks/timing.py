@@ -24,7 +24,8 @@ class Timing:
     """How long a call takes.
 
     Attributes:
-        compile_s: the first call minus the median of the later ones: tracing and compiling.
+        compile_s: what the first call took beyond the median of the later ones (tracing,
+            compiling); where a cheap warm-up was given, what that took.
         min_s, median_s: of the later calls.
         calls: how many later calls were timed.
         peak_mb: the most memory of the process or the accelerator while they ran; None: unknown.
@@ -40,41 +41,41 @@ class Timing:
 
     def row(self) -> dict[str, Any]:
         """The numbers, for a row of a report."""
-        numbers = {k: v for k, v in vars(self).items() if k != "result"}
-        return {k: round(v, 6) if isinstance(v, float) else v for k, v in numbers.items()}
+        return {key: value for key, value in vars(self).items() if key != "result"}
 
 
 def measure(
-    call: Callable[[], Any], *, min_calls: int = 3, max_calls: int = 20, budget_s: float = 2.0
+    call: Callable[[], Any],
+    *,
+    warm_up: Callable[[], Any] | None = None,
+    budget_s: float = 3.0,
+    max_calls: int = 20,
 ) -> Timing:
-    """Time a call: once cold, then at least `min_calls` times, more while `budget_s` lasts.
+    """Time a call: once cold, then again while the budget lasts.
 
-    The cold call is the warm-up. JAX results are waited for; what the call needs should be on the
-    device already.
+    JAX results are waited for; what the call needs should be on the device already.
 
     Args:
         call: takes nothing, returns the result.
-        min_calls: how many calls to time at least.
-        max_calls: how many at most.
-        budget_s: no further calls after so many seconds.
+        warm_up: a cheaper call that compiles the same code, where one cold call costs too much.
+        budget_s: no further calls after so many seconds; a longer call is timed once.
+        max_calls: how many calls to time at most.
     """
 
-    def once() -> tuple[float, Any]:
+    def once(function: Callable[[], Any]) -> tuple[float, Any]:
         begin = time.perf_counter()
-        result = jax.block_until_ready(call())
+        result = jax.block_until_ready(function())
         return time.perf_counter() - begin, result
 
-    first, result = once()
+    cold, result = once(warm_up or call)
     _forget_peak()
     times: list[float] = []
     begin = time.perf_counter()
-    while len(times) < min_calls or (
-        len(times) < max_calls and time.perf_counter() - begin < budget_s
-    ):
-        seconds, result = once()
+    while not times or (len(times) < max_calls and time.perf_counter() - begin < budget_s):
+        seconds, result = once(call)
         times.append(seconds)
     median = statistics.median(times)
-    compile_s = max(0.0, first - median)
+    compile_s = cold if warm_up else max(0.0, cold - median)
     return Timing(compile_s, min(times), median, len(times), _peak_mb(), result)
 
 

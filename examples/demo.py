@@ -140,7 +140,9 @@ def report_shapley() -> Table:
         ),
         (
             "Blum-Mansour of predictive RM+, joint play",
-            solvers.SelfPlay(learners.BlumMansour(learners.PredictiveRegretMatchingPlus()), output="joint"),
+            solvers.SelfPlay(
+                learners.BlumMansour(learners.PredictiveRegretMatchingPlus()), output="joint"
+            ),
             metrics.correlated_gap,
         ),
     ]

@@ -1,9 +1,7 @@
 """The command line: `gamejax solve FILE...` and `gamejax games`."""
 
 import json
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +14,13 @@ import jax
 import gamejax
 from gamejax import games, learners, metrics, solvers
 from gamejax._show import as_dict, profile_lines, result_name
+from gamejax.games._files import write_whole
 
 try:
     import typer
     from rich.console import Console
     from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.table import Table
 except ImportError as error:
     raise SystemExit(
@@ -43,6 +43,11 @@ class Notion(StrEnum):
     CE = "ce"
     CCE = "cce"
 
+
+Track = Callable[[str], None]
+PIECE = 20_000
+"""Steps between two looks at the terminal."""
+UNREACHED = gamejax.RESULTS.max_steps_reached
 
 NASH_SOLVERS: dict[str, Callable[[], solvers.AbstractSolver]] = {
     "prm+": lambda: solvers.SelfPlay(
@@ -107,17 +112,19 @@ def solve(
         print("--tol and --max-steps must be at least 0.", file=sys.stderr)
         raise typer.Exit(2)
     reports, failed = [], 0
-    with _progress(files) as steps:
-        for source in steps:
+    with _progress(files) as track:
+        for source in files:
             try:
-                report, lines = _solve_one(source, solver, notion, tol, max_steps)
+                report, lines = _solve_one(source, solver, notion, tol, max_steps, track)
             except (OSError, ValueError, TypeError, MemoryError, UnicodeDecodeError) as error:
                 failed += 1
                 errors.print(f"[red]error[/red] {_escape(str(error) or type(error).__name__)}")
                 continue
             reports.append(report)
             if output is not None:
-                _write_json(output / f"{Path(source).stem}.json", report)
+                output.mkdir(parents=True, exist_ok=True)
+                path = output / f"{Path(source).stem}.json"
+                write_whole(path, json.dumps(report, indent=2) + "\n")
             if not as_json:
                 print("\n".join(lines), flush=True)
     if as_json:
@@ -163,13 +170,20 @@ def _choose(
 
 
 def _solve_one(
-    source: str, name: str | None, notion: Notion, tol: float, max_steps: int
+    source: str, name: str | None, notion: Notion, tol: float, max_steps: int, track: Track
 ) -> tuple[dict[str, Any], list[str]]:
     """One game's report, as data and as lines of text."""
     game = _open(source)
     solver, gap = _choose(name, notion, game)
     begin = time.perf_counter()
-    solution = gamejax.solve(game, solver, gap=gap, tol=tol, max_steps=max_steps)
+    solution, taken = None, 0
+    while solution is None or (taken < max_steps and solution.result == UNREACHED):
+        # In pieces, so that the bar moves; `init=` goes on exactly where the last piece ended.
+        piece = min(PIECE, max_steps - taken)
+        solution = gamejax.solve(game, solver, gap=gap, tol=tol, max_steps=piece, init=solution)
+        taken += piece
+        steps, worst = int(solution.stats["num_steps"]), float(solution.gap)
+        track(f"{Path(source).name}: {steps:,} steps, gap {worst:.1e}")
     result = result_name(solution.result)
     seconds = time.perf_counter() - begin
     report = {"source": source, "notion": notion.value, "tol": tol, "seconds": round(seconds, 3)}
@@ -199,22 +213,15 @@ def _is_zero_sum(game: games.AbstractGame) -> bool:
 
 
 @contextmanager
-def _progress(files: list[str]) -> Iterator[Iterator[str]]:
-    """The files, with a bar on the error stream where that is a terminal and there are several."""
-    if len(files) < 2 or not errors.is_terminal:
-        yield iter(files)
+def _progress(files: list[str]) -> Iterator[Track]:
+    """A function that shows a message beside a bar on the error stream, if that is a terminal."""
+    if not errors.is_terminal:
+        yield lambda message: None
         return
-    with Bar(console=errors, transient=True) as bar:
-        yield iter(bar.track(files, description="solving"))
-
-
-def _write_json(path: Path, report: dict[str, Any]) -> None:
-    """Write beside the target, then move into place, so that no half-written file is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w") as file:
-        json.dump(report, file, indent=2)
-    os.replace(temporary, path)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Bar(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task(f"{len(files)} games", total=None)
+        yield lambda message: bar.update(task, description=message)
 
 
 def _escape(text: str) -> str:

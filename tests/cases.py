@@ -18,6 +18,7 @@ PLAIN = {"simplex", "masked", "blocks"}
 FLAT = {"simplex", "masked"}
 EVERY_SET = {*PROBABILITY, "box", "ball", "unconstrained", "product"}
 BOUNDED = EVERY_SET - {"unconstrained"}
+SGD = optax.sgd(0.1, momentum=0.5)  # built once: it is a static part of the learner
 
 
 class LearnerCase(NamedTuple):
@@ -48,9 +49,7 @@ LEARNERS = {
         lambda c: learners.MirrorDescent(Euclidean(), 0.1 * c, 1.0), EVERY_SET
     ),
     "magnetic": LearnerCase(lambda c: learners.MagneticMirrorDescent(0.2 * c, 0.5), PROBABILITY),
-    "gradient-ascent": LearnerCase(
-        lambda c: learners.GradientAscent(optax.chain(optax.sgd(0.1), optax.scale(1.0))), EVERY_SET
-    ),
+    "gradient-ascent": LearnerCase(lambda c: learners.GradientAscent(SGD), EVERY_SET),
     "regret-matching": LearnerCase(lambda c: learners.RegretMatching(), PLAIN),
     "regret-matching+": LearnerCase(lambda c: learners.RegretMatchingPlus(), PLAIN),
     "predictive-rm+": LearnerCase(
@@ -98,7 +97,8 @@ def quadratic(player):
     """A utility with a bilinear and a concave part, for strategies of any structure."""
 
     def utility(profile, params):
-        own, other = (jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(p)]) for p in profile)
+        flat = [jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(p)]) for p in profile]
+        own, other = flat[player], flat[1 - player]
         n = own.shape[0]
         coupling = params[:n, :n] if player == 0 else -params[:n, :n].T
         return own @ coupling @ other - 0.25 * own @ own + params[n, :n] @ own

@@ -252,7 +252,7 @@ def test_games_that_cannot_be_written(tmp_path):
         (jax.vmap(NormalFormGame)(np.zeros((3, 2, 2, 2))), ValueError, "one by one"),
         (NormalFormGame(payoffs, labels=Labels("", ("one",))), ValueError, "must name 2 players"),
         (NormalFormGame(payoffs, labels=Labels(actions=(("a",), ("b",)))), ValueError, "actions"),
-        (object(), TypeError, "must hold its payoff tensor"),
+        (object(), TypeError, "game must be a gamejax game"),
     ]
     for game, error, message in refused:
         with pytest.raises(error, match=message):

@@ -32,6 +32,11 @@ def fixed(strategy):
     return bandits.Policy(Fixed(jnp.asarray(strategy)), BanditFeedback())
 
 
+def share_of_arms(found):
+    pulls = np.asarray(found.pulls).sum(0)
+    return pulls / pulls.sum()
+
+
 def bernoulli_log(logging, rounds, seed=0):
     rng = np.random.default_rng(seed)
     actions = rng.choice(3, rounds, p=logging)
@@ -46,17 +51,18 @@ def test_replay_of_a_uniform_log_estimates_the_value_of_a_policy():
         LoggedBandit(log, 3), fixed(target), key=jax.random.key(0), num_replications=200
     )
     # A third of the rounds counts, and their arms are the policy's.
-    assert abs(found.accepted.mean() - 1000) < 4 * np.sqrt(3000 * 2 / 9 / 200)
-    shares = found.pulls.sum(0) / found.pulls.sum()
+    assert abs(float(found.accepted.mean()) - 1000) < 4 * np.sqrt(3000 * 2 / 9 / 200)
+    shares = share_of_arms(found)
     np.testing.assert_allclose(shares, target, atol=0.01)
-    assert (found.pulls.sum(1) == found.accepted).all()
+    np.testing.assert_array_equal(np.asarray(found.pulls).sum(1), found.accepted)
     # The mean over many replays is what inverse propensities say of the same log.
-    weighted = bandits.self_normalized(log, jnp.asarray(target)).value
+    weighted = float(bandits.self_normalized(log, jnp.asarray(target)).value)
     error = float(found.values.std() / np.sqrt(200))
-    assert abs(found.values.mean() - weighted) < 5 * error
+    assert abs(float(found.values.mean()) - weighted) < 5 * error
     truth = target @ MEANS
-    assert abs(found.values.mean() - truth) < 4 * np.sqrt(truth * (1 - truth) / 3000 * 2)
-    spread = np.sqrt(found.values * (1 - found.values) / (found.accepted - 1))
+    assert abs(float(found.values.mean()) - truth) < 4 * np.sqrt(truth * (1 - truth) / 3000 * 2)
+    values = np.asarray(found.values)
+    spread = np.sqrt(values * (1 - values) / (np.asarray(found.accepted) - 1))
     np.testing.assert_allclose(found.standard_errors, spread, rtol=1e-9)
     assert "200 replays" in str(found)
 
@@ -72,14 +78,13 @@ def test_every_round_counts_with_one_probability_whatever_the_arm():
     found = bandits.replay(
         LoggedBandit(log, 3), fixed(target), key=jax.random.key(1), num_replications=100
     )
-    share = found.pulls.sum(0) / found.pulls.sum()
-    np.testing.assert_allclose(share, target, atol=0.015)
-    assert abs(found.accepted.mean() / 4000 - floor) < 0.005
+    np.testing.assert_allclose(share_of_arms(found), target, atol=0.015)
+    assert abs(float(found.accepted.mean()) / 4000 - floor) < 0.005
     # A larger floor counts more rounds, and now favors what the log shows often.
     greedy = LoggedBandit(log, 3, floor=1.0)
     biased = bandits.replay(greedy, fixed(target), key=jax.random.key(1), num_replications=100)
     tilted = logging * target / (logging @ target)
-    np.testing.assert_allclose(biased.pulls.sum(0) / biased.pulls.sum(), tilted, atol=0.015)
+    np.testing.assert_allclose(share_of_arms(biased), tilted, atol=0.015)
 
 
 def test_replay_is_the_algorithm_of_the_paper():
@@ -120,11 +125,12 @@ def test_the_log_runs_out_and_is_used_once():
     always = bandits.replay(LoggedBandit(log, 1), fixed([1.0]), key=jax.random.key(0))
     assert always.accepted.tolist() == [5]
     assert always.values.tolist() == [2.0]
-    longer = bandits.simulate(
-        LoggedBandit(log, 1), fixed([1.0]), 9, key=jax.random.key(0), record_every=1
+    run = bandits.simulate(
+        LoggedBandit(log, 1), fixed([1.0]), 5, key=jax.random.key(0), record_every=1
     )
-    assert longer.observed[0, :, 0].tolist() == [1, 2, 3, 4, 5, 5, 5, 5, 5]
-    assert longer.pulls[0, :, 0].tolist() == list(range(1, 10))
+    assert run.observed[0, :, 0].tolist() == [1, 2, 3, 4, 5]
+    with pytest.raises(ValueError, match="the environment has 5 rounds"):
+        bandits.simulate(LoggedBandit(log, 1), fixed([1.0]), 6, key=jax.random.key(0))
     never = LoggedBandit(BanditLog(jnp.zeros(5, int), jnp.arange(5.0), jnp.ones(5)), 2)
     found = bandits.replay(never, fixed([0.0, 1.0]), key=jax.random.key(0))
     assert found.accepted.tolist() == [0]
@@ -161,6 +167,26 @@ def test_learners_learn_only_from_what_counts():
     np.testing.assert_allclose(environment.means, truth)
 
 
+def test_contextual_policies_see_the_features_of_the_round():
+    """Arm 1 pays where its feature is 1, arm 0 where it is not: no fixed arm tells them apart."""
+    rng = np.random.default_rng(7)
+    context, actions = rng.integers(0, 2, 1500), rng.integers(0, 2, 1500)
+    rewards = (rng.random(1500) < np.where(actions == context, 0.8, 0.2)).astype(float)
+    log = BanditLog(actions, rewards, np.full(1500, 0.5))
+    features = np.stack([np.eye(4)[context], np.eye(4)[2 + context]], axis=1)
+    environment = LoggedBandit(log, 2, features=features)
+    found = bandits.replay(
+        environment, bandits.lin_ucb(width=0.3), key=jax.random.key(0), num_replications=10
+    )
+    assert float(found.values.mean()) > 0.7
+    blind = bandits.replay(
+        environment, bandits.ucb1(0.5), key=jax.random.key(0), num_replications=10
+    )
+    assert abs(float(blind.values.mean()) - 0.5) < 0.06
+    with pytest.raises(ValueError, match=r"features must have shape \(2, d\) or \(1500, 2, d\)"):
+        LoggedBandit(log, 2, features=features[:5])
+
+
 def test_replications_do_not_depend_on_their_number():
     log = bernoulli_log([1 / 3] * 3, 200, seed=6)
     run = [
@@ -195,6 +221,6 @@ def test_open_bandit_replay_of_uniform_play_is_the_click_rate():
         key=jax.random.key(0),
         num_replications=100,
     )
-    assert abs(found.accepted.mean() - 10_000 / 34) < 10
+    assert abs(float(found.accepted.mean()) - 10_000 / 34) < 10
     error = float(found.values.std() / 10)
-    assert abs(found.values.mean() - 0.0046) < 4 * error
+    assert abs(float(found.values.mean()) - 0.0046) < 4 * error

@@ -1,6 +1,6 @@
 """Policies against adversarial rewards: learners of full information under bandit feedback.
 
-Rewards lie in [0, 1]; their losses are $\\ell = 1 - $ reward.
+Rewards lie in [0, 1]; their losses are one minus rewards.
 """
 
 import math
@@ -130,9 +130,9 @@ def exp3_plus_plus(c: Any = 18.0) -> Policy:
 def tsallis_inf(*, reduced_variance: bool = True) -> Policy:
     r"""1/2-Tsallis-INF: follow the leader regularized by $-4\sum_a(\sqrt{p_a} - p_a/2)/\eta_t$.
 
-    $p_a = 4/(\eta_t(\hat L_a - x))^2$ with $x$ such that $\sum_a p_a = 1$. With importance weighting
-    $\eta_t = 2/\sqrt t$ and the adversarial regret is at most $4\sqrt{K T} + 1$; with reduced
-    variance ($\hat\ell_a = (\ell_a - B_a)1\{I = a\}/p_a + B_a$, $B_a = \frac12 1\{p_a \ge
+    $p_a = 4/(\eta_t(\hat L_a - x))^2$ with $x$ such that $\sum_a p_a = 1$. With importance
+    weighting $\eta_t = 2/\sqrt t$ and the adversarial regret is at most $4\sqrt{K T} + 1$; with
+    reduced variance ($\hat\ell_a = (\ell_a - B_a)1\{I = a\}/p_a + B_a$, $B_a = \frac12 1\{p_a \ge
     \eta_t^2\}$) $\eta_t = 4/\sqrt t$ and $2\sqrt{2 K T} + 10 K \ln T + 16$. With one best arm and
     stochastic rewards $O(\sum_a \ln T/D_a)$, also under corruption.
 
@@ -163,8 +163,8 @@ def log_barrier(
     $$\sum_t\langle p_t - y, \hat\ell_t\rangle \le \frac{\Psi(y) - \Psi(p_1)}{\eta} +
     \eta\sum_t\sum_a p_{t,a}\hat\ell_{t,a}^2,$$
     with $\Psi(y) - \Psi(p_1) \le K \ln T$ for $y = (1 - 1/T)e_a + 1/(K T)$. With losses in
-    $[0, 1]$ the last sum has expectation at most $\sum_t \sum_a \ell_{t,a} \le K T$, which gives the
-    default $\eta = \sqrt{\ln T/T}$.
+    $[0, 1]$ the last sum has expectation at most $\sum_t \sum_a \ell_{t,a} \le K T$, which gives
+    the default $\eta = \sqrt{\ln T/T}$.
 
     Args:
         num_arms: $K$.

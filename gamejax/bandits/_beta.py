@@ -23,7 +23,9 @@ def beta(key: PRNGKeyArray, a: Float[Array, " n"], b: Float[Array, " n"]) -> Flo
         u = [uniform(key, a.dtype, a.shape, stream) for stream in (2, 4, 6, 8)]
         x, first = _gamma(a, u[0], u[1])
         y, second = _gamma(b, u[2], u[3])
-        return x / (x + y), first & second
+        ratio = x / (x + y)
+        # Impossible parameters give NaN, which must not be drawn again for ever.
+        return ratio, first & second | jnp.isnan(ratio)
 
     def again(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         ratio, accepted, attempts = carry

@@ -33,7 +33,9 @@ class SuccessiveElimination(AbstractLearner):
         check_number(self, "delta", 0, 1)
         check_number(self, "log_term", 0)
 
-    def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Array, EliminationState]:
+    def init(
+        self, strategies: AbstractStrategySet, *, dtype: Any
+    ) -> tuple[Array, EliminationState]:
         center = require_simplex(self, strategies).center(dtype)
         none = jnp.zeros_like(center, dtype=jnp.int32)
         state = EliminationState(none, none, jnp.zeros_like(center), center > 0)

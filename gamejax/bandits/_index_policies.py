@@ -31,7 +31,9 @@ class KLUCB(AbstractIndexPolicy):
     def __check_init__(self) -> None:
         check_number(self, "c", 0, strict=False)
 
-    def index(self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None) -> Array:
+    def index(
+        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
+    ) -> Array:
         logarithm = jnp.log(step)
         level = logarithm + number(self.c, means) * jnp.log(jnp.maximum(logarithm, 1))
         return kl_upper(means, level / counts)
@@ -68,7 +70,9 @@ class MOSS(AbstractIndexPolicy):
     def __check_init__(self) -> None:
         check_number(self, "horizon", 1, strict=False)
 
-    def index(self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None) -> Array:
+    def index(
+        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
+    ) -> Array:
         share = number(self.horizon, means) / (counts.shape[-1] * counts)
         return means + jnp.sqrt(jnp.maximum(jnp.log(share), 0) / counts)
 
@@ -88,7 +92,9 @@ class EpsilonGreedy(AbstractIndexPolicy):
         check_number(self, "epsilon", 0, strict=False)
         check_number(self, "decay", 0, strict=False)
 
-    def index(self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None) -> Array:
+    def index(
+        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
+    ) -> Array:
         if key is None:
             raise ValueError("EpsilonGreedy draws at random: pass key=jax.random.key(seed).")
         rate = number(self.epsilon, means) * step ** -number(self.decay, means)
@@ -109,7 +115,9 @@ class ExploreThenCommit(AbstractIndexPolicy):
     def __check_init__(self) -> None:
         check_number(self, "num_pulls", 1, strict=False)
 
-    def index(self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None) -> Array:
+    def index(
+        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
+    ) -> Array:
         budget = number(self.num_pulls, means)
         large = jnp.asarray(jnp.finfo(means.dtype).max / 4, means.dtype)
         # Fewest pulls first; once all have theirs, the arm that has more was committed to.

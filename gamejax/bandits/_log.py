@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Num
 
 Table = Float[Array, "rounds actions"] | Float[Array, " actions"]
@@ -79,7 +79,7 @@ class BanditLog(eqx.Module):
     def _check_values(self) -> None:
         def broken(name: str, test: Callable[[Array], Array], wanted: str) -> None:
             value = getattr(self, name)
-            if value is None or isinstance(value, jax.core.Tracer):
+            if value is None or isinstance(value, Tracer):
                 return
             wrong = ~test(value)
             if bool(wrong.any()):
@@ -118,7 +118,7 @@ def tables(log: BanditLog, **tables: Num[Array, "..."]) -> list[Array]:
         if table.shape[-1] != actions:
             raise ValueError(f"{name} has {table.shape[-1]} actions, target has {actions}.")
         found.append(jnp.broadcast_to(table.astype(dtype), (n, actions)))
-    if not isinstance(log.actions, jax.core.Tracer) and int(log.actions.max()) >= (actions or 0):
+    if not isinstance(log.actions, Tracer) and int(log.actions.max()) >= (actions or 0):
         raise ValueError(
             f"the log plays action {int(log.actions.max())}, but {next(iter(tables))} has "
             f"{actions} actions."

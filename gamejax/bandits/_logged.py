@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gamejax._loop import run_recorded
 from gamejax._numerics import safe_divide
 from gamejax._types import State
-from gamejax.bandits._environments import AbstractEnvironment
+from gamejax.bandits._environments import AbstractEnvironment, Benchmark
+from gamejax.bandits._linear import ContextualSimplex
 from gamejax.bandits._log import BanditLog
 from gamejax.bandits._policy import AbstractPolicy, Arm, PolicyState
 from gamejax.bandits._simulate import Simulation
@@ -42,21 +44,24 @@ class LoggedBandit(AbstractEnvironment):
     $q \le \min \pi_0$. Every round then counts with probability $q$, whatever the arm, so what
     counts is distributed as if the policy had been played on independent rounds of the same kind:
     without bias, at the price of $1 - q$ of the log. For a log of uniform play no coin is thrown.
-    All other rounds leave no trace: nothing is observed. Where the log ends nothing counts anymore.
+    All other rounds leave no trace: nothing is observed.
 
     In `simulate` pulls count every round of the log, and regret is measured against the arms' mean
     rewards **as estimated from the log** (self-normalised); `replay` gives what the policy earned.
 
     Args:
-        log: what was played. Independent rounds of one kind; `resample` for another order.
+        log: what was played; independent rounds.
         num_arms: $K$.
+        features: for contextual policies, what is known of the arms: one row per arm, shape
+            `(arms, d)`, or one such table per logged round, `(rounds, arms, d)`.
         resample: draw logged rounds with replacement instead of in order (a bootstrap), so that
             the spread over replications includes that of the log; the log then has no end.
         floor: $q$, at most the smallest propensity; `None` for that. Larger values count more
             rounds and favour, with bias, arms that the log shows often.
 
     Raises:
-        ValueError: the log plays an arm that does not exist, or `floor` is outside $(0, 1]$.
+        ValueError: the log plays an arm that does not exist, `features` has another shape, or
+            `floor` is outside $(0, 1]$.
 
     References:
         li2011 (Algorithm 2); the coin as in mandel2016.
@@ -65,32 +70,59 @@ class LoggedBandit(AbstractEnvironment):
     log: BanditLog
     means: Arm
     floor: float | Float[Array, ""]
+    features: Float[Array, "*rounds arms d"] | None
     resample: bool = eqx.field(static=True)
-    benchmark = "mean"
 
     def __init__(
         self,
         log: BanditLog,
         num_arms: int,
         *,
+        features: Any = None,
         resample: bool = False,
         floor: float | None = None,
     ):
         largest = log.actions.max()
-        if not isinstance(largest, jax.core.Tracer) and int(largest) >= num_arms:
+        if not isinstance(largest, Tracer) and int(largest) >= num_arms:
             raise ValueError(f"num_arms is {num_arms}, but the log plays arm {int(largest)}.")
         if isinstance(floor, int | float) and not 0 < floor <= 1:
             raise ValueError(f"floor must lie in (0, 1], got {floor}.")
+        if features is not None:
+            features = jnp.asarray(features, log.rewards.dtype)
+            if features.ndim not in (2, 3) or features.shape[:-1] not in (
+                (num_arms,),
+                (len(log), num_arms),
+            ):
+                raise ValueError(
+                    f"features must have shape ({num_arms}, d) or ({len(log)}, {num_arms}, d), "
+                    f"got {features.shape}."
+                )
         weights = jax.nn.one_hot(log.actions, num_arms, dtype=log.rewards.dtype, axis=0)
         weights = weights / log.propensities[None, :]
         self.log = log
         self.means = safe_divide((weights * log.rewards[None, :]).sum(-1), weights.sum(-1))
         self.floor = log.propensities.min() if floor is None else floor
-        self.resample = resample
+        self.features, self.resample = features, resample
+
+    @property
+    def benchmark(self) -> Benchmark:
+        return "mean"
 
     @property
     def num_arms(self) -> int:
         return self.means.shape[-1]
+
+    @property
+    def num_rounds(self) -> int | None:
+        return None if self.resample else len(self.log)
+
+    def choices(self, state: LoggedState) -> AbstractStrategySet:
+        if self.features is None:
+            return super().choices(state)
+        per_round = self.features.ndim == 3
+        return ContextualSimplex(
+            features=self.features[state.event] if per_round else self.features
+        )
 
     def expected(self, state: State, *, step: Array) -> Arm:
         return self.means
@@ -104,12 +136,11 @@ class LoggedBandit(AbstractEnvironment):
         self, profile: tuple[Arm], state: LoggedState, *, key: PRNGKeyArray | None, step: Array
     ) -> tuple[tuple[Arm, ...], LoggedState]:
         log, event = self.log, state.event
-        coin, later = (None, None) if key is None else jax.random.split(key)
+        coin, later = jax.random.split(_required(key))
         reward, propensity = log.rewards[event], log.propensities[event]
         shown = jnp.arange(self.num_arms, dtype=jnp.int32) == log.actions[event]
         heads = jax.random.uniform(coin, (), propensity.dtype) * propensity < self.floor
         counts = heads & jnp.any(shown & (profile[0] > 0))
-        counts = counts & (self.resample | (step <= len(log)))
         seen = jnp.where(counts, reward, 0)
         moved = LoggedState(
             self._event(later, jnp.minimum(step, len(log) - 1)),
@@ -123,7 +154,7 @@ class LoggedBandit(AbstractEnvironment):
     def _event(self, key: PRNGKeyArray | None, following: Array) -> Array:
         if not self.resample:
             return following
-        return jax.random.randint(key, (), 0, len(self.log), jnp.int32)
+        return jax.random.randint(_required(key), (), 0, len(self.log), jnp.int32)
 
     def channel(self, feedback: AbstractFeedback) -> AbstractFeedback:
         return Recorded(feedback)
@@ -164,10 +195,10 @@ class WhenSeen(AbstractPolicy):
     """
 
     policy: AbstractPolicy
+    contextual: bool = eqx.field(static=True)
 
-    @property
-    def contextual(self) -> bool:
-        return self.policy.contextual
+    def __init__(self, policy: AbstractPolicy):
+        self.policy, self.contextual = policy, policy.contextual
 
     def init(self, choices: AbstractStrategySet, *, dtype: Any) -> State:
         return self.policy.init(choices, dtype=dtype)
@@ -267,3 +298,9 @@ def _replay(
     variance = safe_divide(game.squares - count * mean**2, count - 1, jnp.nan)
     error = jnp.sqrt(safe_divide(jnp.maximum(variance, 0), count, jnp.nan))
     return Replay(mean, game.accepted, error, observed.T)
+
+
+def _required(key: PRNGKeyArray | None) -> PRNGKeyArray:
+    if key is None:
+        raise ValueError("LoggedBandit draws at random: pass key=jax.random.key(seed).")
+    return key

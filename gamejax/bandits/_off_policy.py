@@ -1,6 +1,5 @@
 """Off-policy evaluation: what would a policy have earned, from a log that another one wrote?"""
 
-import numbers
 from typing import Any
 
 import equinox as eqx
@@ -242,10 +241,10 @@ def _expected(target: Array, model: Array) -> Array:
 
 
 def _check_positive(name: str, value: Any, *, strict: bool = True) -> None:
-    if isinstance(value, numbers.Real) and not (value > 0 or (value == 0 and not strict)):
+    if isinstance(value, int | float) and not (value > 0 or (value == 0 and not strict)):
         raise ValueError(f"{name} must be {'>' if strict else '>='} 0, got {value}.")
 
 
 def _check_level(level: Any) -> None:
-    if isinstance(level, numbers.Real) and not 0 < level < 1:
+    if isinstance(level, int | float) and not 0 < level < 1:
         raise ValueError(f"level must lie in (0, 1), got {level}.")

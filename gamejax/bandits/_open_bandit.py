@@ -102,7 +102,7 @@ def load_open_bandit(path: str | os.PathLike[str], *, like: OpenBandit | None = 
     log = BanditLog(
         actions,
         numbers("click", 0, 1, whole=True),
-        numbers("propensity_score", np.finfo(np.float32).tiny, 1),
+        numbers("propensity_score", 1e-30, 1),
         np.stack(contexts, axis=1) if contexts else None,
         positions,
     )

@@ -1,12 +1,89 @@
 """What a simulation returns."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class BanditResult(eqx.Module):
+    r"""Regret and pulls of many replications over time.
+
+    Attributes:
+        regret: cumulative regret, in expected rewards of the arms pulled (pseudo-regret), shape
+            `(replications, records)`.
+        pulls: how often each arm was pulled, `(replications, records, arms)`.
+        observed: how often the policy got to see each arm's reward, same shape.
+        times: the rounds after which records were taken, `(records,)`.
+    """
+
     regret: Float[Array, "*batch replications records"]
     pulls: Int[Array, "*batch replications records arms"]
     observed: Int[Array, "*batch replications records arms"]
     times: Int[Array, "*batch records"]
+
+    def mean(self) -> Float[Array, "*batch records"]:
+        """The mean regret over replications."""
+        return jnp.mean(self.regret, axis=-2)
+
+    def standard_error(self) -> Float[Array, "*batch records"]:
+        """The standard error of `mean`; NaN for a single replication."""
+        return jnp.std(self.regret, axis=-2, ddof=1) / self.regret.shape[-2] ** 0.5
+
+    def quantiles(
+        self, probabilities: Sequence[float] | Array = (0.05, 0.5, 0.95)
+    ) -> Float[Array, "quantiles *batch records"]:
+        """Quantiles of the regret over replications."""
+        levels = jnp.asarray(probabilities, self.regret.dtype)
+        return jnp.quantile(self.regret, levels, axis=-2)
+
+    def plot(self, ax: "Axes | None" = None, *, label: str | None = None, **style: Any) -> "Axes":
+        """Mean regret over time with the band between the 5% and 95% quantiles.
+
+        Needs matplotlib (`pip install 'gamejax[plot]'`).
+
+        Args:
+            ax: where to draw; default a new figure.
+            label: what the legend says; default none.
+            **style: passed to the curve.
+
+        Raises:
+            ValueError: the result is a batch, or has a single record.
+        """
+        if self.regret.ndim != 2 or self.regret.shape[1] < 2:
+            raise ValueError(
+                "plot draws one simulation with several records (record_every below the horizon), "
+                f"got regret of shape {self.regret.shape}."
+            )
+        ax = new_axes() if ax is None else ax
+        times = np.asarray(self.times)
+        low, high = np.asarray(self.quantiles((0.05, 0.95)))
+        (line,) = ax.plot(times, np.asarray(self.mean()), label=label, **{"lw": 1.8, **style})
+        ax.fill_between(times, low, high, color=line.get_color(), alpha=0.15, lw=0)
+        ax.set(xlabel="rounds", ylabel="regret")
+        ax.grid(alpha=0.25)
+        ax.spines[["top", "right"]].set_visible(False)
+        if label is not None:
+            ax.legend(frameon=False, fontsize=9)
+        return ax
+
+
+def new_axes() -> "Axes":
+    """A new figure's axes.
+
+    Raises:
+        ImportError: matplotlib is missing; the message says what to install.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"plots need {error.name}: install it with pip install 'gamejax[plot]'."
+        ) from None
+    return plt.figure(figsize=(7.0, 4.6), layout="constrained").gca()

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from gamejax._types import Scalar, State, Strategy
 from gamejax.bandits._beta import beta
@@ -24,7 +24,9 @@ class ThompsonBeta(AbstractIndexPolicy):
 
     tries_all: ClassVar[bool] = False
 
-    def index(self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None) -> Array:
+    def index(
+        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
+    ) -> Array:
         ones = jnp.round(means * counts)
         return beta(_required(key), 1 + ones, 1 + counts - ones)
 
@@ -38,7 +40,9 @@ class ThompsonGaussian(AbstractIndexPolicy):
     def __check_init__(self) -> None:
         check_number(self, "scale", 0)
 
-    def index(self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None) -> Array:
+    def index(
+        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
+    ) -> Array:
         normal = jax.scipy.special.ndtri(uniform(_required(key), means.dtype, means.shape, 2))
         return means + number(self.scale, means) * normal * jax.lax.rsqrt(counts + 1)
 

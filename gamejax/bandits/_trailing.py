@@ -11,14 +11,21 @@ from jax.extend import core
 from jaxtyping import Array
 
 ELEMENTWISE = frozenset(
-    "abs add add_any and atan2 cbrt ceil clamp convert_element_type copy cos div eq erf erf_inv "
-    "erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma digamma log log1p logistic lt "
-    "max min mul ne neg nextafter not or pow rem round rsqrt select_n shift_left "
-    "shift_right_arithmetic shift_right_logical sign sin sqrt square sub tan tanh xor".split()
-)
+    {
+        "abs", "add", "add_any", "and", "atan2", "cbrt", "ceil", "clamp", "convert_element_type",
+        "copy", "cos", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "ge",
+        "gt", "integer_pow", "is_finite", "le", "lgamma", "digamma", "log", "log1p", "logistic",
+        "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pow", "rem", "round",
+        "rsqrt", "select_n", "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign",
+        "sin", "sqrt", "square", "sub", "tan", "tanh", "xor",
+    }
+)  # fmt: skip
 REDUCTIONS = frozenset(
-    "reduce_sum reduce_max reduce_min reduce_and reduce_or reduce_prod argmax argmin".split()
-)
+    {
+        "reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "reduce_prod",
+        "argmax", "argmin",
+    }
+)  # fmt: skip
 CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -48,9 +55,7 @@ def vmap_last(function: Callable[..., Any]) -> Callable[..., Any]:
     def mapped(*args: Any) -> Any:
         leaves, structure = jax.tree.flatten(args)
         size = leaves[0].shape[-1]
-        first = structure.unflatten(
-            [jax.eval_shape(lambda x: x[..., 0], leaf) for leaf in leaves]
-        )
+        first = structure.unflatten([jax.eval_shape(lambda x: x[..., 0], leaf) for leaf in leaves])
         closed, shape = jax.make_jaxpr(function, return_shape=True)(*first)
         outputs = _run(closed, size, [Value(leaf, True) for leaf in leaves])
         arrays = [_grown(value, size) for value in outputs]
@@ -135,7 +140,7 @@ def _aligned(value: Value, shape: tuple[int, ...], size: int) -> Array:
     """An operand of an elementwise operation of this shape, which may itself be a scalar."""
     array = jnp.asarray(value.array)
     own = array.ndim - value.batched
-    dimensions = tuple(range(len(shape) - own, len(shape) + value.batched)) if own or value.batched else ()
+    dimensions = tuple(range(len(shape) - own, len(shape) + value.batched))
     return lax.broadcast_in_dim(array, (*shape, size), dimensions)
 
 
@@ -152,7 +157,9 @@ def _while(params: dict[str, Any], size: int, inputs: list[Value]) -> list[Value
     def body(carry: list[Array]) -> list[Array]:
         going = unfinished(carry)
         moved = _run(params["body_jaxpr"], size, body_consts + [Value(x, True) for x in carry])
-        return [jnp.where(going, _grown(new, size), old) for new, old in zip(moved, carry, strict=True)]
+        return [
+            jnp.where(going, _grown(new, size), old) for new, old in zip(moved, carry, strict=True)
+        ]
 
     final = lax.while_loop(lambda carry: jnp.any(unfinished(carry)), body, start)
     return [Value(x, True) for x in final]

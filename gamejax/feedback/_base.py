@@ -21,7 +21,8 @@ class Feedback(NamedTuple):
     Attributes:
         utility: the utility vector, or an unbiased estimate of it.
         played: what was played: the strategy itself, or the drawn vertex.
-        observed: boolean mask of the coordinates that were seen.
+        observed: boolean mask of the coordinates that were seen; where several rounds may arrive at
+            once, how often each was, as integers.
     """
 
     utility: Utility

@@ -29,9 +29,9 @@ class Delayed(AbstractFeedback):
 
     * one arrives, the learner sees it as it was: `utility` and `played` of the round of origin;
     * nothing arrives, it sees zero `utility` and zero `played`, with `observed` all false;
-    * several arrive (random delays only), it sees the **sums** of their `utility` and `played`, and
-      the union of `observed`. Sums are exact for learners that add utilities up; `played` then
-      counts the plays of each action.
+    * several arrive (random delays only), it sees the **sums** of their `utility`, `played` and
+      `observed`, which then counts how often each coordinate was seen. Sums are exact for learners
+      that add utilities up.
 
     With a fixed delay $d$ the adversarial regret grows from $\sqrt{T}$ to $\sqrt{(1 + d)T}$.
 
@@ -67,7 +67,8 @@ class Delayed(AbstractFeedback):
         zeros = jax.tree.map(
             lambda c: jnp.zeros((self.delay + 1, *c.shape), c.dtype), strategies.center(dtype)
         )
-        observed = jax.tree.map(lambda z: jnp.zeros_like(z, dtype=bool), zeros)
+        kind = bool if self.probabilities is None else jnp.int32
+        observed = jax.tree.map(lambda z: jnp.zeros_like(z, dtype=kind), zeros)
         inner = self.feedback.init(strategies, dtype=dtype)
         return DelayedState(inner, Feedback(zeros, zeros, observed))
 
@@ -88,6 +89,7 @@ class Delayed(AbstractFeedback):
 
         def put(queue: Array, new: Array) -> Array:
             slot = queue[delay]
+            new = new.astype(queue.dtype)
             return queue.at[delay].set(slot | new if queue.dtype == bool else slot + new)
 
         queue = jax.tree.map(put, state.queue, seen)

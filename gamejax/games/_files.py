@@ -1,6 +1,7 @@
 """Games in files: reading and writing Gambit's text formats."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from gamejax.games._gambit_tokens import GameFileError, Tokens
 from gamejax.games._matrix import MatrixGame
 from gamejax.games._nfg import default_names, fill_names, format_nfg, parse_nfg
 from gamejax.games._normal_form import NormalFormGame
+from gamejax.games._transform import to_normal_form
 from gamejax.sets import Simplex
 
 _OTHER_FORMATS = {
@@ -75,16 +77,27 @@ def save(game: AbstractGame, path: str | os.PathLike[str]) -> None:
     """Write a game to a Gambit `.nfg` file; `load` gives back the same payoffs, bit for bit.
 
     Args:
-        game: a `MatrixGame`, a `NormalFormGame` or another game that holds its payoff tensor,
-            with whole simplices.
-        path: the file, replaced if it is there.
+        game: any finite game on whole simplices; structured games are written out as tensors.
+        path: the file, replaced in one move if it is there.
 
     Raises:
-        TypeError: the game holds no payoff tensor.
-        ValueError: it is a batch, its strategies are restricted, its labels do not fit, or a
-            payoff is not finite.
+        TypeError: `game` is no game.
+        ValueError: it is a batch, its strategies are restricted, its labels do not fit, a payoff
+            is not finite, or its tensor does not fit into memory.
     """
-    Path(path).write_text(dumps(game), encoding="utf-8", newline="")
+    write_whole(Path(path), dumps(game))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write beside the target, then move into place: nobody ever sees half a file."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def dumps(game: AbstractGame) -> str:
@@ -94,23 +107,19 @@ def dumps(game: AbstractGame) -> str:
 
 
 def _payoff_tensor(game: AbstractGame) -> np.ndarray:
-    if isinstance(game, MatrixGame):
-        payoff = np.asarray(game.payoff, np.float64)
-        payoffs = np.stack([payoff, 0 - payoff])  # not -payoff: no negative zeros
-    else:
-        held = getattr(game, "payoffs", None)
-        if held is None:
-            raise TypeError(
-                "game must hold its payoff tensor, as MatrixGame and NormalFormGame do, got "
-                f"{type(game).__name__}."
-            )
-        payoffs = np.asarray(held, np.float64)
+    if not isinstance(game, AbstractGame):
+        raise TypeError(f"game must be a gamejax game, got {type(game).__name__}.")
     for strategies in game.strategy_sets:
         if not isinstance(strategies, Simplex) or strategies.mask is not None:
             raise ValueError(
                 "game must have whole simplices as strategy sets, since the format has no other, "
                 f"got {strategies}."
             )
+    if isinstance(game, MatrixGame):
+        payoff = np.asarray(game.payoff, np.float64)
+        payoffs = np.stack([payoff, 0 - payoff])  # not -payoff: no negative zeros
+    else:
+        payoffs = np.asarray(to_normal_form(game).payoffs, np.float64)
     wanted = (game.num_players, *(s.shape[-1] for s in game.strategy_sets))
     if payoffs.shape != wanted:
         raise ValueError(

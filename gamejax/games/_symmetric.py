@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Self
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np

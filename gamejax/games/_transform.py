@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from gamejax._numerics import safe_divide
+from gamejax._numerics import require_memory, safe_divide
 from gamejax.games._base import AbstractGame
 from gamejax.games._matrix import MatrixGame
 from gamejax.games._normal_form import NormalFormGame, payoff_bounds
@@ -20,9 +20,6 @@ from gamejax.sets._checks import is_concrete
 
 Game = TypeVar("Game", bound=AbstractGame)
 Finite = TypeVar("Finite", MatrixGame, NormalFormGame)
-
-_LARGEST_TENSOR = 2**34
-"""Bytes; larger payoff tensors are refused before anything is allocated."""
 
 
 def smoothed(
@@ -99,7 +96,7 @@ def to_normal_form(game: AbstractGame) -> NormalFormGame:
 
     Raises:
         TypeError: some player has other strategies than a vector of action probabilities.
-        ValueError: the tensors would take more than 16 GiB.
+        ValueError: the tensors would not fit into memory; the message says how many bytes.
     """
     if isinstance(game, NormalFormGame):
         return game
@@ -108,10 +105,7 @@ def to_normal_form(game: AbstractGame) -> NormalFormGame:
         raise TypeError("to_normal_form needs players who mix over one list of actions each.")
     shape = tuple(s.shape[0] for s in game.strategy_sets)
     size = game.num_players * math.prod(shape) * jnp.dtype(game.dtype).itemsize
-    if size > _LARGEST_TENSOR:
-        raise ValueError(
-            f"The payoff tensors of shape {(game.num_players, *shape)} would need {size} bytes."
-        )
+    require_memory(size, f"A payoff tensor of shape {(game.num_players, *shape)}")
     tensors = [_tensor(game, player, shape) for player in range(game.num_players)]
     return NormalFormGame(tensors, game.strategy_sets, labels=game.labels)
 

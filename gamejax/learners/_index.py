@@ -3,7 +3,6 @@
 import abc
 from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -64,8 +63,9 @@ class AbstractIndexPolicy(AbstractLearner):
         key: PRNGKeyArray | None = None,
     ) -> tuple[Array, IndexState]:
         simplex = require_simplex(self, strategies)
-        seen = jnp.where(feedback.observed > 0, feedback.utility, 0)
-        counts = state.counts + jnp.asarray(feedback.observed, jnp.int32)
+        observed = jnp.asarray(feedback.observed, jnp.int32)
+        seen = jnp.where(observed > 0, feedback.utility, 0)
+        counts = state.counts + observed
         state = IndexState(counts, state.sums.add(seen), state.step + 1)
         pulled = jnp.maximum(counts, 1).astype(seen.dtype)
         means = state.sums.total / pulled

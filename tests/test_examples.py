@@ -1,0 +1,43 @@
+"""Each example runs, with a tiny budget."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+from examples import click_log
+
+
+def test_click_log_made_up(tmp_path, capsys):
+    click_log.main(None, tmp_path / "picture.png", logs=3, horizon=100, copies=2)
+    said = capsys.readouterr().out
+    assert said.startswith("a MADE-UP log, no data given: 5,000 held-out impressions")
+    for words in ("doubly robust", "most clicked", "Thompson sampling", "SharpeRatio@3"):
+        assert words in said
+    assert "nan" not in said
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def test_click_log_of_files(tmp_path, capsys):
+    """Two files in the format of the Open Bandit Dataset, with clicks for item 3 only."""
+    rng = np.random.default_rng(0)
+    for name in ("obd_men_random.csv.gz", "obd_men_bts.csv.gz"):
+        items, positions = rng.integers(0, 6, 600), rng.integers(1, 4, 600)
+        clicks = (items == 3) & (rng.random(600) < 0.5)
+        rows = [
+            f"{i},{p},{int(c)},{1 / 6},a" for i, p, c in zip(items, positions, clicks, strict=True)
+        ]
+        header = "item_id,position,click,propensity_score,user_feature_0"
+        with gzip.open(tmp_path / name, "wt") as file:
+            file.write("\n".join([header, *rows]) + "\n")
+    case = click_log.load(tmp_path)
+    assert len(case.log) == 300
+    assert case.policies["most clicked"][0].argmax() == 3
+    np.testing.assert_allclose(case.policies["deployed there"], 1 / 6)
+    tables = np.stack([case.policies["uniform"], case.policies["most clicked"]])
+    uniform, best = np.asarray(click_log.estimate(case.log, tables).value)
+    # Clicks in one sixth of half the impressions, or in half of them.
+    np.testing.assert_allclose(uniform[[0, 1, 3]], 1 / 12, atol=0.06)
+    np.testing.assert_allclose(best[[0, 1, 3]], 1 / 2, atol=0.3)
+    assert "clicks per 1,000 on its own log" in capsys.readouterr().out
