@@ -61,7 +61,7 @@ def test_regret_agrees_with_the_reference_table(name, means, make, regret, error
     assert abs(mean - regret) <= 4 * np.hypot(error, own), (mean, own)
     np.testing.assert_array_equal(result.pulls[:, -1].sum(-1), HORIZON)
     gaps = np.asarray(means.max() - means, float)
-    np.testing.assert_allclose(result.regret[:, -1], result.pulls[:, -1] @ gaps, rtol=1e-4)
+    np.testing.assert_allclose(result.regret[:, -1], np.asarray(result.pulls[:, -1]) @ gaps, rtol=1e-4)
 
 
 # Roots and indices ------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ LAYERS = [
     {"solvers"},
     {"_loop", "_adjoint", "_show"},
     {"_solve", "_equilibria", "_citation"},
+    {"bandits"},
     {"cli", "plot"},
 ]
 FORBIDDEN = {("learners", "games"), ("games", "feedback"), ("feedback", "games")}

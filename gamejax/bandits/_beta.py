@@ -41,7 +41,7 @@ def beta(key: PRNGKeyArray, a: Float[Array, " n"], b: Float[Array, " n"]) -> Flo
 
 def _gamma(shape: Array, first: Array, second: Array) -> tuple[Array, Array]:
     """A draw from the Gamma distribution out of two uniform numbers, and whether to accept it."""
-    d = shape - 1 / 3
+    d = jnp.where(shape > 1 / 3, shape - 1 / 3, jnp.nan)
     normal = jnp.sqrt(jnp.asarray(2, shape.dtype)) * jax.lax.erf_inv(2 * first - 1)
     root = 1 + normal * jax.lax.rsqrt(9 * d)
     positive = root > 0

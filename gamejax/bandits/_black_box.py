@@ -52,7 +52,7 @@ class BlackBoxPull(AbstractPolicy):
         *,
         key: PRNGKeyArray,
     ) -> PullState:
-        seen = jnp.any(feedback.observed > 0)
+        seen = jnp.any(feedback.observed.astype(bool))
         moved = self.policy.update(choices, feedback, arm, state.inner, key=key)
         rounds = state.rounds + seen.astype(jnp.int32)
         return PullState(_where(seen, moved, state.inner), rounds, arm, ~seen)
@@ -117,7 +117,7 @@ class BlackBoxBlocks(AbstractPolicy):
         *,
         key: PRNGKeyArray,
     ) -> BlockState:
-        now = jnp.any(feedback.observed > 0)
+        now = jnp.any(feedback.observed.astype(bool))
         total = state.total + jnp.where(now, feedback.utility, 0)
         seen, pulls = state.seen + now.astype(jnp.int32), state.pulls + 1
         length = state.length

@@ -51,7 +51,7 @@ class SuccessiveElimination(AbstractLearner):
         key: PRNGKeyArray | None = None,
     ) -> tuple[Array, EliminationState]:
         counts = state.counts + jnp.asarray(feedback.observed, jnp.int32)
-        sums = state.sums + jnp.where(feedback.observed > 0, feedback.utility, 0)
+        sums = state.sums + jnp.where(feedback.observed.astype(bool), feedback.utility, 0)
         n = jnp.maximum(counts, 1).astype(sums.dtype)
         means, radii = sums / n, self._radius(n)
         radii = jnp.where(counts > 0, radii, jnp.inf)

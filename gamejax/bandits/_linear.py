@@ -199,9 +199,9 @@ class _AbstractLinear(AbstractLearner):
         *,
         key: PRNGKeyArray | None = None,
     ) -> tuple[Arm, LinearState]:
-        seen = (feedback.observed > 0).astype(state.response.dtype)
+        seen = feedback.observed.astype(state.response.dtype)
         x = jnp.matmul(seen, state.features, precision=HIGHEST)
-        reward = jnp.sum(jnp.where(feedback.observed > 0, feedback.utility, 0))
+        reward = jnp.sum(jnp.where(feedback.observed.astype(bool), feedback.utility, 0))
         inverse = sherman_morrison(state.inverse, x)
         features = _features(strategies).astype(x.dtype)
         state = LinearState(inverse, state.response + reward * x, features, state.step + 1)
@@ -213,7 +213,7 @@ def sherman_morrison(
 ) -> Float[Array, "dimension dimension"]:
     r"""$(V + x x^\top)^{-1}$ from a symmetric $V^{-1}$."""
     y = jnp.matmul(inverse, x, precision=HIGHEST)
-    return inverse - y[:, None] * y / (1 + jnp.sum(x * y))
+    return inverse - y[:, None] * y[None] / (1 + jnp.sum(x * y))
 
 
 def _features(strategies: AbstractStrategySet) -> Features:

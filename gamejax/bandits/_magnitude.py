@@ -53,7 +53,7 @@ class MagnitudeReduced(AbstractEstimator):
     ) -> Array:
         phi, dtype = self.features.astype(utility.dtype), utility.dtype
         top, ridge = jnp.asarray(self.loss_range, dtype), jnp.asarray(self.ridge, dtype)
-        weighted = jnp.matmul(phi.T * probability, phi, precision=HIGHEST)
+        weighted = jnp.matmul(phi.T * probability[None], phi, precision=HIGHEST)
         sigma = weighted + ridge * jnp.eye(phi.shape[1], dtype=dtype)
         kernel = jnp.matmul(phi, jnp.linalg.solve(sigma, phi.T), precision=HIGHEST)
         loss = jnp.sum(jnp.where(frequency > 0, frequency * (top - utility), 0))

@@ -118,8 +118,8 @@ class ThreePhaseExp3(AbstractPolicy):
         missing = self._missing(state)
         first, exploring = jnp.any(missing[0]), jnp.any(missing)
         row = jnp.stack([first, exploring & ~first]).astype(jnp.int32)[:, None]
-        pulls = state.pulls + row * (arm > 0).astype(jnp.int32)
-        seen = state.seen + row * (feedback.observed > 0).astype(jnp.int32)
+        pulls = state.pulls + row * (arm > 0).astype(jnp.int32)[None]
+        seen = state.seen + row * feedback.observed.astype(jnp.int32)[None]
         gain = jnp.where(exploring, 0, feedback.utility)
         return ThreePhaseState(pulls, seen, state.gains.add(gain))
 
@@ -128,8 +128,8 @@ def three_phase_exp3(horizon: Any, first: Any = 1, second: Any = 1) -> ThreePhas
     r"""Three-phase Exp3, for adversarial losses seen with unknown probabilities $f_a$.
 
     Phase 1 pulls every arm until `first` rewards of it are seen: $1/\hat f_a$ pulls per reward,
-    used for the learning rate $\eta = \sqrt{2 \ln K/(T\sum_a 1/\hat f_a)}$ only. Phase 2 does so again,
-    for `second` rewards, $G_a$ pulls per reward. Phase 3 is Exp3 with $\hat\ell_a = \ell_a
+    used for the learning rate $\eta = \sqrt{2 \ln K/(T\sum_a 1/\hat f_a)}$ only. Phase 2 does so
+    again, for `second` rewards, $G_a$ pulls per reward. Phase 3 is Exp3 with $\hat\ell_a = \ell_a
     1\{I = a, \text{seen}\}G_a/p_a$, unbiased as $E[G_a] = 1/f_a$ independently of phase 3. Regret
     $O(\sqrt{T \ln K\sum_a 1/f_a})$. Exp3 that ignores the coins has linear regret.
 
