@@ -25,8 +25,8 @@ def play(env, policy, horizon, replications=20, **options):
 
 @pytest.mark.parametrize(
     "policy",
-    [bandits.ucb1(), bandits.successive_elimination(), bandits.exp3(2, 300), bandits.tsallis_inf()],
-    ids=["ucb", "aae", "exp3", "tsallis"],
+    [bandits.ucb1(), bandits.successive_elimination(), bandits.exp3(2, 300)],
+    ids=["ucb", "aae", "exp3"],
 )
 def test_with_all_rates_one_everything_is_the_policy_bit_for_bit(policy):
     plain = play(TWO, policy, 300)
@@ -117,14 +117,15 @@ def test_exp3_needs_the_rates():
 
 
 def test_three_phase_exp3_answers_to_the_rate_as_in_the_poster():
-    # T = 1000, two arms: pulls of arm 0 fall with its rate where it is worse, and rise where better.
-    options = dict(grid=[0.01, 0.1, 0.5], horizon=1000, key=KEY, num_replications=100)
+    # T = 1000, two arms: pulls of arm 0 fall with its rate where it is worse, else they rise.
+    options = {"grid": [0.01, 0.1, 0.5], "horizon": 1000, "key": KEY, "num_replications": 100}
     policy = bandits.three_phase_exp3(1000)
     worse = bandits.Bernoulli(jnp.asarray([0.1, 0.9], jnp.float32))
     better = bandits.Bernoulli(jnp.asarray([0.9, 0.1], jnp.float32))
     falls = bandits.monotonicity_report(worse, policy, [0.5, 0.5], **options).pulls[..., 0].mean(1)
     rises = bandits.monotonicity_report(better, policy, [0.5, 0.5], **options).pulls[..., 0].mean(1)
-    assert falls[0] > 1.5 * falls[2] and rises[0] < rises[2]
+    assert falls[0] > 1.5 * falls[2]
+    assert rises[0] < rises[2]
 
 
 @pytest.mark.parametrize(("name", "sign"), [("pull", -1), ("divide", 0), ("adjusted", 1)])
@@ -145,7 +146,8 @@ def test_the_three_directions(name, sign):
     seen, _ = report.slope("observed")
     scale = float(report.pulls[..., 0].mean())
     if sign:
-        assert sign * slope > width and abs(slope) > 0.1 * scale
+        assert sign * slope > width
+        assert abs(slope) > 0.1 * scale
     else:
         assert abs(slope) <= max(width, 0.1 * scale)
     assert sign < 0 or seen[0] > 0
@@ -155,10 +157,10 @@ def test_the_three_directions(name, sign):
 def test_direct_policies_with_observed_counts():
     means = jnp.asarray([0.3, 0.7], jnp.float32)
     env, grid, horizon = bandits.Bernoulli(means), [0.25, 1.0], 20_000
-    options = dict(grid=grid, horizon=horizon, key=KEY, num_replications=40)
-    ucb = bandits.monotonicity_report(env, bandits.ucb1(0.5), [1.0, 1.0], **options)
+    options = {"grid": grid, "horizon": horizon, "key": KEY, "num_replications": 40}
+    ucb = bandits.monotonicity_report(env, bandits.ucb1(), [1.0, 1.0], **options)
     observed = ucb.observed[..., 0].mean(1)
-    assert abs(float(observed[0] / observed[1]) - 1) < 0.15
+    assert abs(float(observed[0] / observed[1]) - 1) < 0.1
     inner = bandits.successive_elimination(log_term=4 * np.log(horizon))
     aae = bandits.monotonicity_report(env, inner, [1.0, 1.0], **options)
     pulls = aae.pulls[..., 0].mean(1)

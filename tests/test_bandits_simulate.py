@@ -86,7 +86,7 @@ def test_delays_only_move_information():
     table = jnp.asarray(np.random.default_rng(0).uniform(size=(40, 3)), jnp.float32)
     env = bandits.LossTable(table)
     policy = bandits.Policy(learners.UCB(0.5))
-    run = dict(key=KEY, num_replications=8)
+    run = {"key": KEY, "num_replications": 8}
     same(
         bandits.simulate(env, policy, 40, **run).pulls,
         bandits.simulate(bandits.Delayed(env, 0), policy, 40, **run).pulls,
@@ -100,7 +100,8 @@ def test_delays_only_move_information():
     result = bandits.simulate(mixed, bandits.thompson(), 40, **run, record_every=1)
     assert np.all(result.observed <= result.pulls)
     outstanding = (result.pulls - result.observed).sum(-1)
-    assert outstanding.max() <= 4 and outstanding.max() > 0
+    assert outstanding.max() <= 4
+    assert outstanding.max() > 0
 
 
 def test_delay_costs_what_the_bound_says():
@@ -129,7 +130,8 @@ def test_corruption_stays_within_its_budget():
         total += float(jnp.max(jnp.abs(rewards - clean)))
         left.append(float(state.left))
         assert np.all((rewards >= 0) & (rewards <= 1))
-    assert total == pytest.approx(12.5) and left[-1] == 0
+    assert total == pytest.approx(12.5)
+    assert left[-1] == 0
     runs = [
         bandits.simulate(e, bandits.tsallis_inf(), 2000, key=KEY, num_replications=50)
         for e in (ENV, bandits.Corrupted(ENV, 100.0))
@@ -158,7 +160,8 @@ def test_wrappers_compose():
 def test_environments_are_games():
     game = bandits.Bernoulli(MEANS)
     (rewards,), _ = game.sample((), (), key=KEY, step=jnp.asarray(1))
-    assert rewards.shape == (3,) and game.num_players == 1
+    assert rewards.shape == (3,)
+    assert game.num_players == 1
     np.testing.assert_array_equal(game.utilities(())[0], MEANS)
     with pytest.raises(ValueError, match="pass key"):
         game.sample((), (), key=None, step=jnp.asarray(1))

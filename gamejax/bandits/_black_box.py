@@ -155,7 +155,7 @@ def bb_pull(policy: AbstractPolicy) -> AbstractPolicy:
         policy: any policy.
 
     References:
-        chen2024.
+        dai2024.
     """
     return BlackBoxPull(policy)
 
@@ -183,7 +183,7 @@ def bb_divide(
         ValueError: neither `block` nor both `horizon` and `rate` are given.
 
     References:
-        chen2024.
+        dai2024.
     """
     return BlackBoxBlocks(policy, _length(1, horizon, rate, block))
 
@@ -212,7 +212,7 @@ def bb_da(
         ValueError: neither `block` nor both `horizon` and `rate` are given.
 
     References:
-        chen2024.
+        dai2024.
     """
     return BlackBoxBlocks(policy, _length(3, horizon, rate, block), adjusted=True)
 

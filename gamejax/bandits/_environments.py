@@ -25,24 +25,32 @@ class AbstractEnvironment(AbstractGame):
     `sample` is one round: the rewards of all arms, of which the player sees the one it pulled. As
     only that one matters, arms may share nature's draw. Wrappers (`Delayed`,
     `ProbabilisticFeedback`, `Corrupted`) take an environment and are one, so they compose.
-
-    Attributes:
-        benchmark: what regret is measured against. `"mean"`: the best of fixed expected rewards.
-            `"best_arm"`: the arm that is best in hindsight, in expected rewards of all rounds.
-            `"every_round"`: the best arm of each round, as for contexts.
-        num_arms: $K$.
-        num_rounds: the longest horizon, `None` for any.
     """
 
-    benchmark: eqx.AbstractVar[Benchmark]
-    num_arms: eqx.AbstractVar[int]
+    @property
+    @abc.abstractmethod
+    def num_arms(self) -> int:
+        """$K$."""
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """What regret is measured against.
+
+        `"mean"`: the best of fixed expected rewards. `"best_arm"`: the arm that is best in
+        hindsight, in expected rewards of all rounds. `"every_round"`: the best arm of each round,
+        as for contexts.
+        """
+        return "mean"
 
     @property
     def num_rounds(self) -> int | None:
+        """The longest horizon; `None` for any."""
         return None
 
     @property
-    def strategy_sets(self) -> tuple[AbstractStrategySet, ...]:
+    def strategy_sets(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self,
+    ) -> tuple[AbstractStrategySet, ...]:
         return (Simplex(self.num_arms),)
 
     def utility(self, player: int, profile: tuple[Array, ...]) -> Array:
@@ -76,10 +84,6 @@ class Bernoulli(AbstractEnvironment):
 
     def __init__(self, means: Numbers):
         self.means = as_arms(means, "means")
-
-    @property
-    def benchmark(self) -> Benchmark:
-        return "mean"
 
     @property
     def num_arms(self) -> int:
@@ -116,10 +120,6 @@ class Gaussian(AbstractEnvironment):
         self.scale = scale
 
     @property
-    def benchmark(self) -> Benchmark:
-        return "mean"
-
-    @property
     def num_arms(self) -> int:
         return self.means.shape[-1]
 
@@ -151,10 +151,6 @@ class Sampler(AbstractEnvironment):
     def __init__(self, draw: Callable[[PRNGKeyArray], Arm], means: Numbers):
         self.draw = draw
         self.means = as_arms(means, "means")
-
-    @property
-    def benchmark(self) -> Benchmark:
-        return "mean"
 
     @property
     def num_arms(self) -> int:
@@ -223,12 +219,12 @@ class Switching(AbstractEnvironment):
 
     means: Float[Array, "phases arms"]
     starts: Int[Array, " later_phases"]
-    benchmark: Benchmark = eqx.field(static=True)
+    compared: Benchmark = eqx.field(static=True)
 
     def __init__(self, means: Numbers, starts: Any, benchmark: Benchmark = "best_arm"):
         self.means = as_payoffs(means, "means")
         self.starts = jnp.asarray(starts, jnp.int32)
-        self.benchmark = benchmark
+        self.compared = benchmark
         if self.means.ndim != 2 or self.starts.shape != (len(self.means) - 1,):
             raise ValueError(
                 "means must have shape (phases, arms) and starts one round for each phase but the "
@@ -236,6 +232,10 @@ class Switching(AbstractEnvironment):
             )
         if benchmark not in ("best_arm", "every_round"):
             raise ValueError(f'benchmark must be "best_arm" or "every_round", got {benchmark!r}.')
+
+    @property
+    def benchmark(self) -> Benchmark:
+        return self.compared
 
     @property
     def num_arms(self) -> int:

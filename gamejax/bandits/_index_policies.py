@@ -13,7 +13,7 @@ from gamejax.learners._base import check_number
 from gamejax.learners._dual import number
 
 NEWTON_STEPS = 10
-"""The KL index starts near its root, from the right: convexity makes Newton steps monotone."""
+"""The KL index starts near its root and on the side from which Newton steps are monotone."""
 
 
 class KLUCB(AbstractIndexPolicy):
@@ -42,20 +42,23 @@ class KLUCB(AbstractIndexPolicy):
 def kl_upper(means: Array, level: Array) -> Array:
     r"""$\max\{q : \mathrm{kl}(m, q) \le f\}$, the largest mean not refuted; $f \ge 0$.
 
-    Starts at the smaller of two upper bounds, Pinsker's $m + \sqrt{f/2}$ and
-    $1 - \exp(-(f + H(m))/(1 - m))$ with $H$ the entropy, which is exact at $m = 0$.
+    Newton's method in $y = \ln(1 - q)$, where $g(y) = \mathrm{kl}(m, q) - f$ is convex with
+    $g' = (m - q)/q$, from the left of the root: the nearer of two upper bounds of $q$, Pinsker's
+    $m + \sqrt{f/2}$ and $1 - e^{-(f + H(m))/(1 - m)}$ with $H$ the entropy, exact at $m = 0$.
     """
-    rest = 1 - means
-    entropy = -means * safe_log(means) - rest * safe_log(rest)
     eps = jnp.asarray(jnp.finfo(means.dtype).eps, means.dtype)
-    far = 1 - jnp.exp(-(level + entropy) / jnp.maximum(rest, eps))
-    q = jnp.minimum(jnp.minimum(means + jnp.sqrt(level / 2), far), 1 - eps)
+    rest = 1 - means
+    certain = rest <= eps
+    rest = jnp.where(certain, 1, rest)
+    entropy = -means * safe_log(means) - rest * safe_log(rest)
+    pinsker = safe_log(rest - jnp.sqrt(level / 2))
+    y = jnp.maximum(-(level + entropy) / rest, pinsker)
     for _ in range(NEWTON_STEPS):
-        excess = -entropy - means * safe_log(q) - rest * jnp.log1p(-q) - level
-        slope = (q - means) / (q * (1 - q))
-        step = jnp.where(slope > 0, excess / jnp.where(slope > 0, slope, 1), 0)
-        q = jnp.clip(q - step, means, 1 - eps)
-    return jnp.where(means >= 1 - eps, means, q)
+        q = -jnp.expm1(y)
+        excess = -entropy - means * safe_log(q) - rest * y - level
+        ahead = q > means
+        y = y + jnp.where(ahead, excess * q / jnp.where(ahead, q - means, 1), 0)
+    return jnp.where(certain, means, jnp.maximum(-jnp.expm1(y), means))
 
 
 class MOSS(AbstractIndexPolicy):

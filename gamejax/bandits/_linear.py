@@ -30,15 +30,16 @@ class ContextualSimplex(AbstractStrategySet):
     """
 
     features: Features
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, features: Features):
+        self.features = features
+        self.shape = (features.shape[-2],)
 
     @property
     def simplex(self) -> Simplex:
         """The same set without features."""
-        return Simplex(self.features.shape[-2])
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.simplex.shape
+        return Simplex(self.shape)
 
     def center(self, dtype: Any) -> Strategy:
         return self.simplex.center(dtype)
@@ -92,10 +93,6 @@ class Linear(AbstractEnvironment):
             )
 
     @property
-    def benchmark(self) -> Benchmark:
-        return "mean"
-
-    @property
     def num_arms(self) -> int:
         return self.features.shape[-2]
 
@@ -128,15 +125,19 @@ class LinearContextual(AbstractEnvironment):
     """
 
     theta: Float[Array, " dimension"]
-    num_arms: int = eqx.field(static=True)
+    offered: int = eqx.field(static=True)
     noise: float | Scalar
 
     def __init__(self, theta: Numbers, num_arms: int, noise: Any = 0.1):
         self.theta = as_payoffs(theta, "theta")
-        self.num_arms = num_arms
+        self.offered = num_arms
         self.noise = noise
         if self.theta.ndim != 1:
             raise ValueError(f"theta must be a vector, got shape {self.theta.shape}.")
+
+    @property
+    def num_arms(self) -> int:
+        return self.offered
 
     @property
     def benchmark(self) -> Benchmark:
@@ -312,7 +313,7 @@ def lin_ucb(
     References:
         abbasiyadkori2011 (Theorems 2 and 3).
     """
-    return Policy(LinUCB(ridge, noise, delta, theta_bound, width), contextual=True)
+    return Policy(LinUCB(ridge, noise, delta, theta_bound, width), uses_features=True)
 
 
 def lin_ts(ridge: Any = 1.0, scale: Any = 1.0) -> Policy:
@@ -328,4 +329,4 @@ def lin_ts(ridge: Any = 1.0, scale: Any = 1.0) -> Policy:
     References:
         agrawal2013b.
     """
-    return Policy(LinTS(ridge, scale), contextual=True)
+    return Policy(LinTS(ridge, scale), uses_features=True)

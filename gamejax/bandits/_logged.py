@@ -195,10 +195,10 @@ class WhenSeen(AbstractPolicy):
     """
 
     policy: AbstractPolicy
-    contextual: bool = eqx.field(static=True)
 
-    def __init__(self, policy: AbstractPolicy):
-        self.policy, self.contextual = policy, policy.contextual
+    @property
+    def contextual(self) -> bool:
+        return self.policy.contextual
 
     def init(self, choices: AbstractStrategySet, *, dtype: Any) -> State:
         return self.policy.init(choices, dtype=dtype)

@@ -90,7 +90,7 @@ def monotonicity_report(
         num_replications: how many runs for each rate.
 
     References:
-        chen2024.
+        dai2024.
     """
     base = as_arms(rates, "rates").astype(environment.dtype)
     if base.shape != (environment.num_arms,) or not 0 <= arm < environment.num_arms:

@@ -33,7 +33,10 @@ class AbstractPolicy(eqx.Module):
     later. Arms are vertices of the simplex, arrays `(K,)` with a single one.
     """
 
-    contextual: eqx.AbstractVar[bool]
+    @property
+    def contextual(self) -> bool:
+        """Whether it reads features of the arms; then `choices` are a `ContextualSimplex`."""
+        return False
 
     @abc.abstractmethod
     def init(self, choices: AbstractStrategySet, *, dtype: Any) -> State:
@@ -82,13 +85,17 @@ class Policy(AbstractPolicy):
         learner: moves on from what is seen; an index policy or any learner on the simplex.
         feedback: draws the arm and turns its reward into a utility vector (`BanditFeedback`);
             `None` for learners whose strategy is a vertex, which see the reward as it is.
-        contextual: the learner reads the features of the arms, so the set of strategies it is
-            given is a `ContextualSimplex`.
+        uses_features: the learner reads the features of the arms: its set of strategies is a
+            `ContextualSimplex`.
     """
 
     learner: AbstractLearner
     feedback: AbstractSampledFeedback | None = None
-    contextual: bool = eqx.field(static=True, default=False)
+    uses_features: bool = eqx.field(static=True, default=False)
+
+    @property
+    def contextual(self) -> bool:
+        return self.uses_features
 
     def init(self, choices: AbstractStrategySet, *, dtype: Any) -> PolicyState:
         strategy, learner = self.learner.init(choices, dtype=dtype)

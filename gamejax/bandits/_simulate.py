@@ -71,7 +71,7 @@ class Simulation(AbstractSolver):
     policy: AbstractPolicy
     keys: PRNGKeyArray
 
-    def init(self, game: AbstractEnvironment, *, key: Any, dtype: Any, start: Any = None) -> State:
+    def init(self, game: Any, *, key: Any, dtype: Any, start: Any = None) -> State:
         begin = functools.partial(self._begin, game, dtype)
         return jnp.zeros((), jnp.int32), jax.vmap(begin, out_axes=-1)(self.keys)
 
@@ -97,7 +97,7 @@ class Simulation(AbstractSolver):
             Sum.zeros_like(zero if game.benchmark == "best_arm" else zero[0]) if sums else None,
         )
 
-    def step(self, game: AbstractEnvironment, state: State, *, key: Any = None) -> State:
+    def step(self, game: Any, state: State, *, key: Any = None) -> State:
         rounds, replications = state
         play = functools.partial(self._round, game, rounds + 1)
         return rounds + 1, vmap_last(play)(replications)
@@ -243,5 +243,10 @@ def _simulate(
         parts = jax.lax.map(run, keys.reshape(num_chunks, chunk))
         regret, pulls, observed = (jnp.concatenate(part, axis=-1) for part in parts[:3])
         times = parts[3][0]
-    first = (jnp.moveaxis(x, -1, 0)[:num_replications] for x in (regret, pulls, observed))
-    return BanditResult(*first, times)
+
+    def replications_first(x: Array) -> Array:
+        return jnp.moveaxis(x, -1, 0)[:num_replications]
+
+    return BanditResult(
+        replications_first(regret), replications_first(pulls), replications_first(observed), times
+    )

@@ -3,7 +3,6 @@
 import math
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray
@@ -47,7 +46,7 @@ def exp3_known_rates(rates: Numbers, horizon: Any) -> Policy:
         horizon: $T$.
 
     References:
-        chen2024; esposito2022.
+        dai2024; esposito2022.
     """
     array = as_arms(rates, "rates")
     eta = jnp.sqrt(
@@ -70,7 +69,6 @@ class ThreePhaseExp3(AbstractPolicy):
     horizon: float | Array
     first: int | Array
     second: int | Array
-    contextual: bool = eqx.field(static=True, default=False)
 
     def init(self, choices: AbstractStrategySet, *, dtype: Any) -> ThreePhaseState:
         zero = jnp.zeros_like(choices.center(dtype))
@@ -142,6 +140,6 @@ def three_phase_exp3(horizon: Any, first: Any = 1, second: Any = 1) -> ThreePhas
         second: in phase 2, at least 1; more make estimates less noisy.
 
     References:
-        chen2024.
+        dai2024.
     """
     return ThreePhaseExp3(horizon, first, second)

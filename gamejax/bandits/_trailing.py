@@ -101,7 +101,8 @@ def _apply(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Valu
         total = lax.associative_scan(jnp.add, arrays[0], params["reverse"], params["axis"])
         return [Value(total, True)]
     if name in ELEMENTWISE:
-        shape = equation.outvars[0].aval.shape
+        output: Any = equation.outvars[0]
+        shape = output.aval.shape
         arrays = [_aligned(value, shape, size) for value in inputs]
     elif name == "broadcast_in_dim" and len(inputs) == 1:
         shape = (*params["shape"], size)

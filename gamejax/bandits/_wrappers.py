@@ -141,7 +141,7 @@ class ProbabilisticFeedback(_Wrapper):
         ValueError: a rate is a number outside $[0, 1]$, or `environment` delays already.
 
     References:
-        chen2024.
+        dai2024.
     """
 
     environment: AbstractEnvironment
