@@ -39,5 +39,8 @@ format: $(STAMP)-lint    ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: $(STAMP)-bench    ## time against the peers; report in benchmarks/results
+	$(BIN)/python -m benchmarks --profile full
+
 clean:                   ## remove what the other targets made
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis demo_output

@@ -1,5 +1,6 @@
 """gamejax: batched, differentiable, certified game solving in JAX."""
 
+from gamejax import bandits as bandits
 from gamejax import feedback as feedback
 from gamejax import games as games
 from gamejax import learners as learners

@@ -29,7 +29,7 @@ class GradientAscent(AbstractLearner):
             `optax.inject_hyperparams`.
 
     References:
-        zinkevich2003; deepmind2020jax.
+        zinkevich2003; deepmind2020.
     """
 
     transformation: optax.GradientTransformation = eqx.field(static=True)

@@ -80,7 +80,7 @@ class Every(AbstractLearner):
 
         def add(total: Array, new: Array) -> Array:
             new = jnp.where(arrived, new, jnp.zeros_like(new))
-            return total | (new > 0) if total.dtype == bool else total + new
+            return total | new.astype(bool) if total.dtype == bool else total + new
 
         sums = jax.tree.map(add, state.sums, feedback)
         count = state.num_seen + arrived.astype(jnp.int32)
