@@ -209,7 +209,7 @@ class SelfPlay(AbstractSolver):
         return RESULTS.where(finite, RESULTS.running, RESULTS.nonfinite)
 
     def stats(self, game: AbstractGame, state: SelfPlayState) -> dict[str, Any]:
-        r"""`regrets`, each $\max_x \langle x, \sum_t u^t\rangle - \sum_t \langle x^t, u^t\rangle$."""
+        r"""`regrets`: $\max_x \sum_t \langle x - x_i^t, u_i^t\rangle$ of each player $i$."""
         return {"regrets": regrets(game, state)}
 
     def _outcome(self, strategies: tuple[Strategy, ...]) -> Profile:
