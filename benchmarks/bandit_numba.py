@@ -8,7 +8,7 @@ random, as cheaply as can be.
 
 import math
 
-import numba
+import numba  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 

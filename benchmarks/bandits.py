@@ -138,7 +138,7 @@ def gamejax_in(dtype: Any) -> Play:
 
 def mabwiser(policy: str, means: np.ndarray, horizon: int, replications: int) -> np.ndarray:
     """The package mabwiser, online as its documentation has it: predict, then `partial_fit`."""
-    from mabwiser.mab import MAB, LearningPolicy
+    from mabwiser.mab import MAB, LearningPolicy  # pyright: ignore[reportMissingImports]
 
     policies = {"UCB1": lambda: LearningPolicy.UCB1(), "Thompson": LearningPolicy.ThompsonSampling}
     rng, regrets = np.random.default_rng(0), []
