@@ -3,10 +3,9 @@
 import gzip
 
 import numpy as np
-import pytest
 
-pytest.importorskip("matplotlib")
-from examples import click_log
+from examples import click_log, demo, demo_pictures
+from gamejax import games
 
 
 def test_click_log_made_up(tmp_path, capsys):
@@ -41,3 +40,15 @@ def test_click_log_of_files(tmp_path, capsys):
     np.testing.assert_allclose(uniform[[0, 1, 3]], 1 / 12, atol=0.06)
     np.testing.assert_allclose(best[[0, 1, 3]], 1 / 2, atol=0.3)
     assert "clicks per 1,000 on its own log" in capsys.readouterr().out
+
+
+def test_the_demo_certifies_its_batch_and_draws(tmp_path):
+    table = demo.report_many(count=64, size=4)
+    recomputed = next(iter(table.columns[2].cells))
+    assert float(recomputed.split()[0]) <= 1.01e-3
+    named = {name: games.library.all_games()[name] for name in ("chicken", "hawk_dove", "pigou")}
+    rows = list(demo.report_named(named).columns[-1].cells)
+    assert len(rows) == 3
+    assert all(float(gap) <= demo.TOL for gap in rows)
+    path = demo_pictures.gap_curves(tmp_path, num_games=2, size=3, steps=16)
+    assert path.stat().st_size > 10_000
