@@ -1,5 +1,6 @@
 """Linear bandits: arms with features, rewards linear in them."""
 
+import abc
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -180,9 +181,9 @@ class _AbstractLinear(AbstractLearner):
 
     ridge: eqx.AbstractVar[float | Scalar]
 
+    @abc.abstractmethod
     def index(self, state: LinearState, key: PRNGKeyArray | None) -> Arm:
         """What each arm on offer is worth."""
-        raise NotImplementedError
 
     def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Arm, LinearState]:
         features = _features(strategies).astype(dtype)
