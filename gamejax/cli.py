@@ -140,9 +140,10 @@ def list_games() -> None:
     table = Table("name", "players", "actions", "what it is", box=None, pad_edge=False)
     for name, game in games.library.all_games().items():
         counts = " x ".join(str(s.shape[-1]) for s in game.strategy_sets)
-        about = (getattr(games.library, name).__doc__ or "").strip().splitlines()[0]
+        about = " ".join((getattr(games.library, name).__doc__ or "").split("\n\n")[0].split())
         table.add_row(name, str(game.num_players), counts, _escape(about))
-    Console(highlight=False).print(table)
+    width = None if sys.stdout.isatty() else 250
+    Console(highlight=False, width=width).print(table)
 
 
 def _open(source: str) -> games.AbstractGame:
