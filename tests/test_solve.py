@@ -293,6 +293,14 @@ def test_too_large_a_joint_is_refused_with_its_bytes():
         gamejax.solve(game, solvers.SelfPlay(learners.Hedge(), output="joint"))
 
 
+def test_the_default_solver_stays_inside_capped_sets():
+    game = games.smoothed(games.library.prisoners_dilemma(), cap=0.75)
+    solution = gamejax.solve(game, tol=1e-6, max_steps=500)
+    for own, strategy in zip(game.strategy_sets, solution.profile, strict=True):
+        assert own.violation(strategy) <= 1e-12
+    np.testing.assert_allclose(solution.profile[0], [0.25, 0.75], atol=1e-6)
+
+
 def test_unusable_leaf_types_do_not_reach_the_trace():
     solver = eqx.tree_at(lambda s: s.learners.learning_rate, HEDGE, jnp.float32(0.5))
     assert gamejax.solve(GAME, solver, max_steps=3, check_every=1).gap.dtype == jnp.float64

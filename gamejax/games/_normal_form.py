@@ -130,6 +130,8 @@ class NormalFormGame(AbstractGame):
         return payoff_range(self.payoffs[player], self.strategy_sets)
 
     def pure_candidates(self) -> list[tuple[Array, ...]]:
+        if not all(isinstance(own, Simplex) for own in self.strategy_sets):
+            return []  # vertices of the simplex lie outside a capped one
         return [most_stable_profile(self.payoffs, self.strategy_sets)]
 
 
