@@ -240,7 +240,7 @@ def _begin(
 ) -> Progress:
     """The progress before the first step; its gap is not computed yet."""
     if previous is None:
-        # Step keys are fold_in(key, step) with step >= 0, so -1 is the key of the beginning.
+        # Step keys are fold_in(key, step); no run gets to this number, so it marks the beginning.
         first = None if key is None else jax.random.fold_in(key, 2**31 - 1)
         state = solver.init(game, key=first, dtype=game.dtype, start=profile)
         steps = jnp.int32(0)

@@ -6,6 +6,7 @@ from jaxtyping import Array, Bool, Float
 
 from gamejax.games._base import AbstractGame
 from gamejax.games._matrix import MatrixGame
+from gamejax.games._normal_form import existing_profiles
 from gamejax.games._transform import to_normal_form
 from gamejax.sets import Simplex
 
@@ -31,12 +32,8 @@ def action_masks(game: AbstractGame) -> tuple[Bool[Array, " actions"], ...]:
 
 def profile_mask(game: AbstractGame) -> Bool[Array, "..."]:
     """Which pure action profiles exist, shape `(n_1, ..., n_m)`."""
-    masks = action_masks(game)
-    axes = range(len(masks))
-    exists = jnp.ones(tuple(mask.size for mask in masks), bool)
-    for player, mask in enumerate(masks):
-        exists = exists & jnp.expand_dims(mask, tuple(j for j in axes if j != player))
-    return exists
+    action_masks(game)  # refuses sets whose vertices are not pure actions
+    return existing_profiles(game.strategy_sets)
 
 
 def payoff_tensor(game: AbstractGame) -> Float[Array, "players ..."]:
