@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
+from gamejax._numerics import fold
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, State
 from gamejax.games import AbstractGame
@@ -24,27 +25,6 @@ class Progress(eqx.Module):
     steps: Int[Array, ""]
     gap: Scalar
     result: RESULTS
-
-
-def fold(key: PRNGKeyArray | None, step: Array) -> PRNGKeyArray | None:
-    """The key of one step; `None` stays `None`."""
-    return None if key is None else jax.random.fold_in(key, step)
-
-
-def advance(
-    solver: AbstractSolver,
-    game: AbstractGame,
-    state: State,
-    first: Int[Array, ""],
-    count: Int[Array, ""] | int,
-    key: PRNGKeyArray | None,
-) -> State:
-    """`count` steps, of which the first has number `first`; not reverse-mode differentiable."""
-
-    def body(i: Array, carry: State) -> State:
-        return solver.step(game, carry, key=fold(key, first + i))
-
-    return jax.lax.fori_loop(jnp.int32(0), jnp.asarray(count, jnp.int32), body, state)
 
 
 def judge(
@@ -83,7 +63,7 @@ def run_to_tolerance(
 
         def advance_block(carry: tuple[Progress, Array]) -> tuple[Progress, Array]:
             current, done = carry
-            state = advance(solver, game, current.state, current.steps, block, key)
+            state = solver.advance(game, current.state, current.steps, block, key=key)
             gap, result = judge(solver, game, certify, state, tol)
             return Progress(state, current.steps + block, gap, result), done + 1
 

@@ -28,6 +28,11 @@ def require_memory(num_bytes: int, what: str) -> None:
         )
 
 
+def fold(key: PRNGKeyArray | None, index: Array | int) -> PRNGKeyArray | None:
+    """The key of one step or part; `None` stays `None`."""
+    return None if key is None else jax.random.fold_in(key, index)
+
+
 def inner(x: PyTree[Array], y: PyTree[Array]) -> Scalar:
     r"""The inner product $\langle x, y\rangle$ of two trees of arrays."""
     products = jax.tree.map(lambda a, b: jnp.vdot(a, b, precision=HIGHEST), x, y)

@@ -8,9 +8,9 @@ import scipy.optimize
 import scipy.stats
 
 from gamejax import bandits, feedback, learners, sets
+from gamejax._trailing import vmap_last
 from gamejax.bandits._index_policies import kl_upper
 from gamejax.bandits._linear import sherman_morrison
-from gamejax.bandits._trailing import vmap_last
 from gamejax.regularizers import Entropy, LogBarrier, Tsallis
 
 TWO = jnp.asarray([0.9, 0.8], jnp.float32)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "gamejax"
 LAYERS = [
     {"_joint"},
     {"_types"},
-    {"_numerics", "_solution", "_interior_point"},
+    {"_numerics", "_solution", "_interior_point", "_trailing"},
     {"regularizers"},
     {"sets"},
     {"games", "feedback"},

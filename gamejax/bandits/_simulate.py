@@ -10,11 +10,11 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from gamejax._loop import run_recorded
 from gamejax._numerics import Sum, hash_key
+from gamejax._trailing import vmap_last
 from gamejax._types import State
 from gamejax.bandits._environments import AbstractEnvironment
 from gamejax.bandits._policy import AbstractPolicy, Arm
 from gamejax.bandits._result import BanditResult
-from gamejax.bandits._trailing import vmap_last
 from gamejax.feedback import AbstractFeedback, Feedback
 from gamejax.solvers import AbstractSolver
 

@@ -6,9 +6,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from gamejax._joint import Joint
+from gamejax._numerics import fold
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, State, Strategy
 from gamejax.games import AbstractGame
@@ -32,6 +33,27 @@ class AbstractSolver(eqx.Module):
     @abc.abstractmethod
     def step(self, game: AbstractGame, state: State, *, key: PRNGKeyArray | None) -> State:
         """One round of play, one pivot, one predictor-corrector step."""
+
+    def advance(
+        self,
+        game: AbstractGame,
+        state: State,
+        first: Int[Array, ""],
+        count: Int[Array, ""] | int,
+        *,
+        key: PRNGKeyArray | None,
+    ) -> State:
+        """`count` steps, of which the first has number `first`; one after another.
+
+        Step `t` draws with `fold_in(key, t)`. Override it where many steps at once are cheaper than
+        one by one: a kernel that keeps the game close, a method that ends by itself. Not
+        reverse-mode differentiable.
+        """
+
+        def body(i: Array, carry: State) -> State:
+            return self.step(game, carry, key=fold(key, first + i))
+
+        return jax.lax.fori_loop(jnp.int32(0), jnp.asarray(count, jnp.int32), body, state)
 
     @abc.abstractmethod
     def profile(self, state: State) -> Profile:

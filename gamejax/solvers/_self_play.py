@@ -4,12 +4,11 @@ import math
 from typing import Any, Literal
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gamejax._joint import Joint, product
-from gamejax._numerics import Sum, inner, require_memory
+from gamejax._numerics import Sum, fold, inner, require_memory
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, State, Strategy, Utility
 from gamejax.feedback import AbstractFeedback, FullInformation
@@ -150,7 +149,7 @@ class SelfPlay(AbstractSolver):
     ) -> tuple[tuple[Utility, ...], list[tuple[Strategy, State, State]], State]:
         """Each player's utility and next (strategy, learner state, feedback state); game state."""
         players = range(game.num_players)
-        nature = _fold(key, 0)
+        nature = fold(key, 0)
         if not self.alternating:
             utilities, game_state = game.sample(state.strategies, state.game, key=nature, step=step)
             moved = [self._move(game, state, i, utilities[i], step, key) for i in players]
@@ -159,7 +158,7 @@ class SelfPlay(AbstractSolver):
         profile, game_state, seen, moved = list(state.strategies), state.game, {}, {}
         for i in self.order or players:
             sampled, game_state = game.sample(
-                tuple(profile), game_state, key=_fold(nature, i), step=step
+                tuple(profile), game_state, key=fold(nature, i), step=step
             )
             seen[i] = sampled[i]
             moved[i] = self._move(game, state, i, sampled[i], step, key)
@@ -183,14 +182,14 @@ class SelfPlay(AbstractSolver):
             learner = learner.with_utility_range(utility_range)
         strategy = state.strategies[player]
         seen, feedback_state = feedback.observe(
-            utility, strategy, state.feedback[player], key=_fold(key, 1 + 2 * player), step=step
+            utility, strategy, state.feedback[player], key=fold(key, 1 + 2 * player), step=step
         )
         moved, learner_state = learner.update(
             game.strategy_sets[player],
             seen,
             state.learners[player],
             strategy,
-            key=_fold(key, 2 + 2 * player),
+            key=fold(key, 2 + 2 * player),
         )
         return moved, learner_state, feedback_state
 
@@ -220,10 +219,6 @@ def regrets(game: AbstractGame, state: SelfPlayState) -> Float[Array, " players"
     """External regret of the rounds played so far, one per player; payoff times rounds."""
     best = [s.support(u) for s, u in zip(game.strategy_sets, state.utilities.total, strict=True)]
     return jnp.stack(best) - state.payoffs.total
-
-
-def _fold(key: PRNGKeyArray | None, index: int) -> PRNGKeyArray | None:
-    return None if key is None else jax.random.fold_in(key, index)
 
 
 def _per_player(choice: Any, num_players: int, name: str) -> tuple[Any, ...]:
