@@ -1,4 +1,4 @@
-"""The one timer: first call and later calls apart, with what they ran on and what they held."""
+"""The one timer: first call and later calls apart, rivals in turn, what they ran on and held."""
 
 import contextlib
 import dataclasses
@@ -10,13 +10,14 @@ import re
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
 PACKAGES = ("gamejax", "jax", "jaxlib", "numpy", "numba", "mabwiser", "SMPyBandits")
+Call = Callable[[], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +46,9 @@ class Timing:
 
 
 def measure(
-    call: Callable[[], Any],
+    call: Call,
     *,
-    warm_up: Callable[[], Any] | None = None,
+    warm_up: Call | None = None,
     budget_s: float = 3.0,
     max_calls: int = 20,
 ) -> Timing:
@@ -61,22 +62,54 @@ def measure(
         budget_s: no further calls after so many seconds; a longer call is timed once.
         max_calls: how many calls to time at most.
     """
+    warm_ups = {} if warm_up is None else {"": warm_up}
+    return compare({"": call}, warm_ups=warm_ups, budget_s=budget_s, max_calls=max_calls)[""]
 
-    def once(function: Callable[[], Any]) -> tuple[float, Any]:
-        begin = time.perf_counter()
-        result = jax.block_until_ready(function())
-        return time.perf_counter() - begin, result
 
-    cold, result = once(warm_up or call)
-    _forget_peak()
-    times: list[float] = []
+def compare(
+    calls: Mapping[str, Call],
+    *,
+    warm_ups: Mapping[str, Call] | None = None,
+    budget_s: float = 3.0,
+    max_calls: int = 20,
+) -> dict[str, Timing]:
+    """Time several calls in turn, so that what else the machine does falls on all of them.
+
+    Args:
+        calls: by name.
+        warm_ups: by name, cheaper calls that compile the same code.
+        budget_s: of each call; it drops out once its calls took so long together.
+        max_calls: how many times each is timed at most.
+    """
+    cold: dict[str, float] = {}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    peaks: dict[str, list[float]] = {name: [] for name in calls}
+    results: dict[str, Any] = {}
+    for name, call in calls.items():
+        cold[name], results[name] = _once((warm_ups or {}).get(name, call))
+    going = list(calls)
+    while going:
+        for name in going:
+            _forget_peak()
+            seconds, results[name] = _once(calls[name])
+            times[name].append(seconds)
+            peaks[name] += [] if (peak := _peak_mb()) is None else [peak]
+        going = [n for n in going if len(times[n]) < max_calls and sum(times[n]) < budget_s]
+    found = {}
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        compiling = cold[name] if name in (warm_ups or {}) else max(0.0, cold[name] - median)
+        peak = max(peaks[name], default=None)
+        found[name] = Timing(
+            compiling, min(seconds), median, len(seconds), peak, results[name]
+        )
+    return found
+
+
+def _once(call: Call) -> tuple[float, Any]:
     begin = time.perf_counter()
-    while not times or (len(times) < max_calls and time.perf_counter() - begin < budget_s):
-        seconds, result = once(call)
-        times.append(seconds)
-    median = statistics.median(times)
-    compile_s = cold if warm_up else max(0.0, cold - median)
-    return Timing(compile_s, min(times), median, len(times), _peak_mb(), result)
+    result = jax.block_until_ready(call())
+    return time.perf_counter() - begin, result
 
 
 def environment() -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Distributions over action profiles."""
+"""Distributions over action profiles and strategies of small support."""
 
 from collections.abc import Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 class Joint(eqx.Module):
@@ -33,3 +33,30 @@ def product(profile: Sequence[Float[Array, " actions"]]) -> Float[Array, "..."]:
     for strategy in profile[1:]:
         joint = joint[..., None] * jnp.expand_dims(strategy, tuple(range(joint.ndim)))
     return joint
+
+
+class Sparse(eqx.Module):
+    r"""A strategy that plays few of very many actions.
+
+    Attributes:
+        actions: integers, shape `(support,)`; an action that stands there twice has the sum of its
+            probabilities.
+        probabilities: of the same shape, non-negative, summing to one.
+    """
+
+    actions: Int[Array, "*batch support"]
+    probabilities: Float[Array, "*batch support"]
+
+    @property
+    def largest(self) -> Float[Array, ""]:
+        """The largest probability of any action, repetitions added up."""
+        same = self.actions[:, None] == self.actions[None, :]
+        return jnp.max(jnp.where(same, self.probabilities[None, :], 0).sum(1))
+
+    def dense(self, num_actions: int) -> Float[Array, " actions"]:
+        """The same strategy as a vector with an entry for each action."""
+        return (
+            jnp.zeros(num_actions, self.probabilities.dtype)
+            .at[self.actions]
+            .add(self.probabilities)
+        )

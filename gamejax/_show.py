@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from gamejax._joint import Joint
+from gamejax._joint import Joint, Sparse
 from gamejax._solution import RESULTS, Solution, result_name
 
 
@@ -42,10 +42,14 @@ def profile_lines(solution: Solution, limit: int = 8) -> list[str]:
             for i in order[:limit]
         ]
         return lines + ([f"  ... and {len(order) - limit} more"] if len(order) > limit else [])
-    if not all(isinstance(x, jax.Array | np.ndarray) and x.ndim == 1 for x in profile):
+    sparse = all(isinstance(x, Sparse) for x in profile)
+    arrays = [x.probabilities if isinstance(x, Sparse) else x for x in profile]
+    if not all(isinstance(x, jax.Array | np.ndarray) and x.ndim == 1 for x in arrays):
         return [f"  {x}" for x in profile]
-    arrays = [np.asarray(x) for x in profile]
+    arrays = [np.asarray(x) for x in arrays]
     players, actions = names_of(solution.labels, [len(x) for x in arrays])
+    if sparse:
+        actions = [[f"[{a}]" for a in np.asarray(x.actions)] for x in profile]
     lines = []
     for player, strategy, own, payoff in zip(
         players, arrays, actions, np.asarray(solution.stats["payoffs"]), strict=True

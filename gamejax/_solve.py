@@ -1,6 +1,5 @@
 """The front doors: `solve` to a tolerance, `play` for a number of steps, `citation`."""
 
-import copy
 import functools
 import numbers
 from collections.abc import Callable
@@ -14,12 +13,19 @@ from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from gamejax._adjoint import Implicit, Unrolled, forbid, implicit
-from gamejax._joint import Joint
+from gamejax._checks import (
+    check_count,
+    check_init,
+    check_problem,
+    check_tolerance,
+    with_labels,
+    without_labels,
+)
 from gamejax._loop import Certify, Progress, judge, run_recorded, run_to_tolerance, run_unrolled
 from gamejax._solution import RESULTS, Solution, Trajectory
+from gamejax._statistics import statistics
 from gamejax._types import Profile, Scalar, State, Strategy
 from gamejax.games import AbstractGame
-from gamejax.metrics import coarse_correlated_gains, gains
 from gamejax.solvers import AbstractSolver, default_solver
 
 
@@ -36,7 +42,7 @@ class Record(eqx.Module):
     every: int = eqx.field(static=True, default=1)
 
     def __check_init__(self):
-        _check_count(self.every, "record.every", 1)
+        check_count(self.every, "record.every", 1)
 
 
 def solve(
@@ -80,18 +86,18 @@ def solve(
         TypeError, ValueError: an argument is unusable; the message names it.
         RuntimeError: `throw=True` and the tolerance was not reached.
     """
-    _check_problem(game, solver)
+    check_problem(game, solver)
     for value, name, least in ((max_steps, "max_steps", 0), (check_every, "check_every", 1)):
-        _check_count(value, name, least)
-    _check_tolerance(tol)
+        check_count(value, name, least)
+    check_tolerance(tol)
     if gap is not None and not callable(gap):
         raise TypeError(
             f"gap must be a function (game, profile) -> scalar, got {type(gap).__name__}; "
             "the tolerance is tol=."
         )
     solver = default_solver(game) if solver is None else solver
-    profile, previous = _check_init(game, init)
-    bare, labels = _without_labels(game)
+    profile, previous = check_init(game, init)
+    bare, labels = without_labels(game)
     if isinstance(adjoint, Unrolled):
         if not isinstance(max_steps, numbers.Integral) or not isinstance(
             check_every, numbers.Integral
@@ -103,7 +109,7 @@ def solve(
     solution = _solve(
         bare, solver, adjoint, tol, limits, key, profile, previous, gap=gap, budget=budget
     )
-    solution = _with_labels(solution, labels)
+    solution = with_labels(solution, labels)
     if throw:
         _raise_unless_successful(solution)
     return solution
@@ -140,9 +146,9 @@ def play(
     Raises:
         TypeError, ValueError: an argument is unusable; the message names it.
     """
-    _check_problem(game, solver)
-    _check_count(num_steps, "num_steps", 1)
-    _check_count(unroll, "unroll", 1)
+    check_problem(game, solver)
+    check_count(num_steps, "num_steps", 1)
+    check_count(unroll, "unroll", 1)
     if isinstance(record, numbers.Integral) and not isinstance(record, bool):
         record = Record(every=int(record))
     elif not isinstance(record, Record):
@@ -153,12 +159,12 @@ def play(
             )
         record = Record(record)
     solver = default_solver(game) if solver is None else solver
-    profile, previous = _check_init(game, init)
-    bare, labels = _without_labels(game)
+    profile, previous = check_init(game, init)
+    bare, labels = without_labels(game)
     trajectory = _play(
         bare, solver, key, profile, previous, num_steps=num_steps, record=record, unroll=unroll
     )
-    solution = _with_labels(trajectory.solution, labels)
+    solution = with_labels(trajectory.solution, labels)
     return Trajectory(trajectory.steps, trajectory.gaps, trajectory.records, solution)
 
 
@@ -178,25 +184,25 @@ def _solve(
 ) -> Solution:
     certify = solver.certificate if gap is None else gap
     if budget is not None and isinstance(adjoint, Unrolled):
-        start = _begin(solver, game, certify, key, profile, previous)
+        start = begin(solver, game, certify, key, profile, previous)
         progress = run_unrolled(
             solver, game, certify, start, tol=tol, max_steps=budget[0], check_every=budget[1],
             key=key, checkpoints=adjoint.checkpoints,
         )  # fmt: skip
-        return _conclude(solver, game, certify, progress, tol, progress.state)
+        return conclude(solver, game, certify, progress, tol, progress.state)
     fixed_game, fixed_solver, profile, previous = jax.lax.stop_gradient(
         (game, solver, profile, previous)
     )
     fixed_certify = fixed_solver.certificate if gap is None else gap
-    start = _begin(fixed_solver, fixed_game, fixed_certify, key, profile, previous)
+    start = begin(fixed_solver, fixed_game, fixed_certify, key, profile, previous)
     progress = run_to_tolerance(
         fixed_solver, fixed_game, fixed_certify, start, tol=jax.lax.stop_gradient(tol),
         max_steps=limits[0], check_every=limits[1], key=key,
     )  # fmt: skip
-    solution = _conclude(solver, game, certify, progress, tol, progress.state)
+    solution = conclude(solver, game, certify, progress, tol, progress.state)
     if isinstance(adjoint, Implicit):
         moved = implicit(solver, game, solution.profile, adjoint.linear_solver)
-        return _conclude(solver, game, certify, progress, tol, progress.state, moved)
+        return conclude(solver, game, certify, progress, tol, progress.state, moved)
     barred = forbid(solution.profile, game)
     return Solution(barred, solution.gap, solution.result, solution.stats, solution.state)
 
@@ -214,7 +220,7 @@ def _play(
     unroll: int,
 ) -> Trajectory:
     certify = solver.certificate
-    start = _begin(solver, game, certify, key, profile, previous)
+    start = begin(solver, game, certify, key, profile, previous)
 
     def look(state: State) -> tuple[Scalar, Any]:
         extra = None if record.function is None else record.function(state)
@@ -227,10 +233,10 @@ def _play(
     steps = start.steps + record.every * jnp.arange(1, gaps.shape[0] + 1, dtype=jnp.int32)
     finish, result = judge(solver, game, certify, state, 0.0)
     progress = Progress(state, start.steps + num_steps, finish, result)
-    return Trajectory(steps, gaps, records, _conclude(solver, game, certify, progress, 0.0, state))
+    return Trajectory(steps, gaps, records, conclude(solver, game, certify, progress, 0.0, state))
 
 
-def _begin(
+def begin(
     solver: AbstractSolver,
     game: AbstractGame,
     certify: Certify,
@@ -253,17 +259,17 @@ def _begin(
                 "profile (init=solution.profile) to start from it."
             )
         chex.assert_trees_all_equal_shapes_and_dtypes(expected, state)
-    state = jax.tree.map(_strong, state)
+    state = jax.tree.map(strong, state)
     shape = jax.eval_shape(lambda s: certify(game, solver.profile(s)), state)
     return Progress(state, steps, jnp.full(shape.shape, jnp.inf, shape.dtype), RESULTS.running)
 
 
-def _strong(leaf: Any) -> Array:
+def strong(leaf: Any) -> Array:
     """The leaf as an array whose type is not weak, as loop carries must be."""
     return jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype)
 
 
-def _conclude(
+def conclude(
     solver: AbstractSolver,
     game: AbstractGame,
     certify: Certify,
@@ -280,89 +286,6 @@ def _conclude(
     result = RESULTS.where(gap <= tol, RESULTS.successful, result)
     stats = {"num_steps": progress.steps, **statistics(game, profile), **solver.stats(game, state)}
     return Solution(profile, gap, result, stats, state)
-
-
-def statistics(game: AbstractGame, profile: Profile) -> dict[str, Array]:
-    """Payoffs and gains of each player at a profile; `nash_gap` where there is one."""
-    payoffs = game.expected_payoffs(profile)
-    if isinstance(profile, Joint):
-        return {"payoffs": payoffs, "player_gaps": coarse_correlated_gains(game, profile)}
-    player_gaps = gains(game, profile)
-    return {"payoffs": payoffs, "player_gaps": player_gaps, "nash_gap": player_gaps.max()}
-
-
-def _check_problem(game: Any, solver: Any) -> None:
-    if not isinstance(game, AbstractGame):
-        raise TypeError(
-            f"game must be a gamejax game, got {type(game).__name__}; wrap payoffs with "
-            "gamejax.games.MatrixGame(payoff) or gamejax.games.NormalFormGame(payoffs)."
-        )
-    if solver is not None and not isinstance(solver, AbstractSolver):
-        raise TypeError(
-            f"solver must be a gamejax solver or None, got {type(solver).__name__}; a learner "
-            "becomes one with gamejax.solvers.SelfPlay(learner)."
-        )
-
-
-def _check_count(value: Any, name: str, least: int) -> None:
-    if isinstance(value, Tracer):
-        return
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral | jax.Array):
-        raise TypeError(f"{name} must be an integer of at least {least}, got {value!r}.")
-    if int(value) < least or int(value) >= 2**31:
-        raise ValueError(f"{name} must be an integer from {least} to 2**31 - 1, got {value}.")
-
-
-def _check_tolerance(tol: Any) -> None:
-    if isinstance(tol, Tracer):
-        return
-    if not isinstance(tol, numbers.Real | jax.Array) or not float(tol) >= 0:
-        raise ValueError(f"tol must be a number of at least 0, got {tol!r}.")
-
-
-def _check_init(
-    game: AbstractGame, init: Any
-) -> tuple[tuple[Strategy, ...] | None, tuple[State, Array] | None]:
-    """`init` as a profile to start from, or as the state and step count to go on from."""
-    if isinstance(init, Solution):
-        return None, (init.state, init.stats["num_steps"])
-    if init is None:
-        return None, None
-    if isinstance(init, Joint) or not isinstance(init, tuple | list):
-        raise TypeError(
-            "init must be a profile (a tuple with one strategy per player) or a Solution, got "
-            f"{type(init).__name__}."
-        )
-    dtype = game.dtype
-    expected = [jax.eval_shape(lambda s=s: s.center(dtype)) for s in game.strategy_sets]
-    if len(init) != len(expected):
-        raise ValueError(f"init has {len(init)} strategies, the game has {len(expected)} players.")
-    profile = []
-    for i, (given, like) in enumerate(zip(init, expected, strict=True)):
-        shapes = [tuple(jnp.shape(x)) for x in jax.tree.leaves(given)]
-        if shapes != [x.shape for x in jax.tree.leaves(like)]:
-            wanted = [x.shape for x in jax.tree.leaves(like)]
-            raise ValueError(f"init[{i}] must have shape {wanted}, got {shapes}.")
-        profile.append(jax.tree.map(lambda x, as_: jnp.asarray(x, as_.dtype), given, like))
-    return tuple(profile), None
-
-
-def _without_labels(game: AbstractGame) -> tuple[AbstractGame, Any]:
-    """A copy whose static names are gone, so that games of other names share its program."""
-    labels = game.labels
-    if labels is None or "labels" not in vars(game):
-        return game, labels
-    bare = copy.copy(game)
-    object.__setattr__(bare, "labels", None)
-    return bare, labels
-
-
-def _with_labels(solution: Solution, labels: Any) -> Solution:
-    if labels is None:
-        return solution
-    return Solution(
-        solution.profile, solution.gap, solution.result, solution.stats, solution.state, labels
-    )
 
 
 def _raise_unless_successful(solution: Solution) -> None:

@@ -18,8 +18,9 @@ LAYERS = [
     {"learners"},
     {"metrics"},
     {"solvers"},
-    {"_loop", "_adjoint", "_show"},
+    {"_loop", "_adjoint", "_show", "_statistics"},
     {"_solve", "_equilibria", "_citation"},
+    {"_compile", "_batch", "_checkpoint"},
     {"bandits"},
     {"cli", "plot"},
 ]

@@ -15,6 +15,11 @@ from gamejax.games._gambit_tokens import GameFileError as GameFileError
 from gamejax.games._matrix import MatrixGame as MatrixGame
 from gamejax.games._normal_form import NormalFormGame as NormalFormGame
 from gamejax.games._normal_form import bimatrix as bimatrix
+from gamejax.games._oracle import OracleGame as OracleGame
+from gamejax.games._oracle import Subsample as Subsample
+from gamejax.games._oracle import restrict as restrict
+from gamejax.games._oracle import subsample_game as subsample_game
+from gamejax.games._oracle import uniform_actions as uniform_actions
 from gamejax.games._polymatrix import PolymatrixGame as PolymatrixGame
 from gamejax.games._symmetric import SymmetricGame as SymmetricGame
 from gamejax.games._symmetric import count_vectors as count_vectors

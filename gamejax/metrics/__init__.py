@@ -12,6 +12,7 @@ from gamejax.metrics._gaps import first_order_gap as first_order_gap
 from gamejax.metrics._gaps import gains as gains
 from gamejax.metrics._gaps import nash_conv as nash_conv
 from gamejax.metrics._gaps import nash_gap as nash_gap
+from gamejax.metrics._gaps import projected_step as projected_step
 from gamejax.metrics._gaps import well_supported_gains as well_supported_gains
 from gamejax.metrics._gaps import well_supported_gap as well_supported_gap
 from gamejax.metrics._nash_averaging import NashAverage as NashAverage
@@ -20,6 +21,13 @@ from gamejax.metrics._regret import external_regret as external_regret
 from gamejax.metrics._regret import internal_regret as internal_regret
 from gamejax.metrics._regret import regret as regret
 from gamejax.metrics._regret import swap_regret as swap_regret
+from gamejax.metrics._smooth import SampledGap as SampledGap
+from gamejax.metrics._smooth import cap_violation as cap_violation
+from gamejax.metrics._smooth import sampled_smooth_gap as sampled_smooth_gap
+from gamejax.metrics._smooth import smooth_gap as smooth_gap
+from gamejax.metrics._stability import Stability as Stability
+from gamejax.metrics._stability import game_jacobian as game_jacobian
+from gamejax.metrics._stability import stability as stability
 from gamejax.metrics._welfare import kl as kl
 from gamejax.metrics._welfare import price_of_anarchy as price_of_anarchy
 from gamejax.metrics._welfare import welfare as welfare

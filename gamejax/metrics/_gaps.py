@@ -95,6 +95,20 @@ def well_supported_gap(game: AbstractGame, profile: Profile) -> Scalar:
     return well_supported_gains(game, profile).max()
 
 
+def projected_step(
+    game: AbstractGame, profile: tuple[Strategy, ...], directions: tuple[Utility, ...]
+) -> Float[Array, " players"]:
+    r"""Length of each player's projected step, $\|x_i - \Pi_{X_i}(x_i + d_i)\|_2$."""
+    squares = [
+        inner(step, step)
+        for s, x, d in zip(game.strategy_sets, profile, directions, strict=True)
+        for step in [jax.tree.map(jnp.subtract, x, s.project(jax.tree.map(jnp.add, x, d)))]
+    ]
+    square = jnp.stack(squares)
+    still = square == 0  # not its opposite, so that NaN stays NaN
+    return jnp.where(still, 0, jnp.sqrt(jnp.where(still, 1, square)))
+
+
 def first_order_gap(game: AbstractGame, profile: Profile) -> Scalar:
     r"""Largest projected-gradient step over players, $\max_i \|x_i - \Pi_{X_i}(x_i + u_i(x))\|_2$.
 
@@ -107,14 +121,7 @@ def first_order_gap(game: AbstractGame, profile: Profile) -> Scalar:
     """
     if isinstance(profile, Joint):
         raise TypeError("The first-order gap needs one strategy per player, not a Joint.")
-    utilities = game.utilities(profile)
-    squares = [
-        inner(step, step)
-        for s, x, u in zip(game.strategy_sets, profile, utilities, strict=True)
-        for step in [jax.tree.map(jnp.subtract, x, s.project(jax.tree.map(jnp.add, x, u)))]
-    ]
-    square = jnp.stack(squares).max()
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    return projected_step(game, profile, game.utilities(profile)).max()
 
 
 def best_payoff(

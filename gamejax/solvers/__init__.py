@@ -17,5 +17,14 @@ from gamejax.solvers._extragradient_rm import (
     ExtragradientRegretMatchingPlus as ExtragradientRegretMatchingPlus,
 )
 from gamejax.solvers._fictitious_play import FictitiousPlay as FictitiousPlay
+from gamejax.solvers._gradient_play import LOLA as LOLA
+from gamejax.solvers._gradient_play import AbstractGradientPlay as AbstractGradientPlay
+from gamejax.solvers._gradient_play import CompetitiveGradient as CompetitiveGradient
+from gamejax.solvers._gradient_play import ConsensusOptimization as ConsensusOptimization
+from gamejax.solvers._gradient_play import StackelbergGradient as StackelbergGradient
+from gamejax.solvers._gradient_play import (
+    SymplecticGradientAdjustment as SymplecticGradientAdjustment,
+)
 from gamejax.solvers._multi_start import MultiStart as MultiStart
 from gamejax.solvers._self_play import SelfPlay as SelfPlay
+from gamejax.solvers._subsampled import SubsampledGame as SubsampledGame

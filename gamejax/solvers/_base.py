@@ -12,8 +12,8 @@ from gamejax._joint import Joint
 from gamejax._numerics import fold
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, State, Strategy
-from gamejax.games import AbstractGame
-from gamejax.metrics import nash_gap
+from gamejax.games import AbstractGame, ContinuousGame
+from gamejax.metrics import first_order_gap, nash_gap
 
 
 class AbstractSolver(eqx.Module):
@@ -60,7 +60,13 @@ class AbstractSolver(eqx.Module):
         """What the solver vouches for in this state: an average, the last iterate, a `Joint`."""
 
     def certificate(self, game: AbstractGame, profile: Profile) -> Scalar:
-        """How far `profile` is from a solution, recomputed from it alone; default `nash_gap`."""
+        """How far `profile` is from a solution, recomputed from it alone.
+
+        By default `nash_gap`; for a `ContinuousGame`, whose sets may be unbounded and whose payoffs
+        need not be linear in the own strategy, `first_order_gap`.
+        """
+        if isinstance(game, ContinuousGame):
+            return first_order_gap(game, profile)
         return nash_gap(game, profile)
 
     def status(self, state: State) -> RESULTS:

@@ -14,7 +14,7 @@ from gamejax._types import Profile, Scalar, State, Strategy, Utility
 from gamejax.feedback import AbstractFeedback, FullInformation
 from gamejax.games import AbstractGame
 from gamejax.learners import AbstractLearner
-from gamejax.metrics import coarse_correlated_gap, nash_gap
+from gamejax.metrics import coarse_correlated_gap
 from gamejax.solvers._averaging import AbstractAveraging, Uniform
 from gamejax.solvers._base import AbstractSolver
 
@@ -197,10 +197,10 @@ class SelfPlay(AbstractSolver):
         return self.averaging.value(state.average, self._outcome(state.strategies))
 
     def certificate(self, game: AbstractGame, profile: Profile) -> Scalar:
-        """`nash_gap`; of a `Joint`, `coarse_correlated_gap`."""
+        """The default, `nash_gap` or `first_order_gap`; of a `Joint`, `coarse_correlated_gap`."""
         if isinstance(profile, Joint):
             return coarse_correlated_gap(game, profile)
-        return nash_gap(game, profile)
+        return super().certificate(game, profile)
 
     def status(self, state: SelfPlayState) -> RESULTS:
         """`nonfinite` once a payoff overflowed or became NaN."""

@@ -2,7 +2,8 @@
 
 `names()` lists them, `all_games()` builds them all, `known_equilibria(name)` gives their Nash
 equilibria and `entry(name)` whatever else is known. To add a game, write its function under the
-decorator `classic`.
+decorator `classic`. Smooth games on unbounded sets (`bilinear`, `quadratic`, `dirac_gan`, `tandem`,
+`linear_quadratic`) are beside that list, since their solvers and certificates are others.
 """
 
 from gamejax.games.library._many_players import braess as braess
@@ -21,6 +22,11 @@ from gamejax.games.library._registry import all_games as all_games
 from gamejax.games.library._registry import entry as entry
 from gamejax.games.library._registry import known_equilibria as known_equilibria
 from gamejax.games.library._registry import names as names
+from gamejax.games.library._smooth import bilinear as bilinear
+from gamejax.games.library._smooth import dirac_gan as dirac_gan
+from gamejax.games.library._smooth import linear_quadratic as linear_quadratic
+from gamejax.games.library._smooth import quadratic as quadratic
+from gamejax.games.library._smooth import tandem as tandem
 from gamejax.games.library._two_by_two import battle_of_the_sexes as battle_of_the_sexes
 from gamejax.games.library._two_by_two import chicken as chicken
 from gamejax.games.library._two_by_two import coordination as coordination

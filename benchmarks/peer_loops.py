@@ -1,0 +1,102 @@
+"""What a user writes today around packages that solve one game a call: a loop over games.
+
+Imports of the packages stand in the functions and nothing here imports jax, so that a fresh process
+starts quickly. Every loop takes float64 payoffs and returns profiles of shape `(games, 2, n)`.
+"""
+
+import atexit
+import functools
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import numpy as np
+
+Loop = Callable[[np.ndarray], np.ndarray]
+
+
+def highs(payoffs: np.ndarray) -> np.ndarray:
+    """One linear program of SciPy's HiGHS per game; its multipliers are the other strategy."""
+    from scipy.optimize import linprog
+
+    _, n, k = payoffs.shape
+    cost, one = np.append(np.zeros(n), -1.0), np.append(np.ones(n), 0.0)[None]
+    bounds = [(0, None)] * n + [(None, None)]
+    profiles = []
+    for payoff in payoffs:
+        above = np.column_stack([-payoff.T, np.ones(k)])
+        found = linprog(cost, above, np.zeros(k), one, np.ones(1), bounds, method="highs")
+        profiles.append([found.x[:n], -found.ineqlin.marginals])
+    return np.asarray(profiles)
+
+
+def nashpy(payoffs: np.ndarray) -> np.ndarray:
+    """nashpy's `linear_program`."""
+    import nashpy
+
+    return np.asarray([nashpy.Game(payoff).linear_program() for payoff in payoffs])
+
+
+def pygambit(payoffs: np.ndarray) -> np.ndarray:
+    """Gambit's linear program in floating point, the construction of the game included."""
+    from pygambit import Game, nash
+
+    return np.asarray(
+        [_of_gambit(nash.lp_solve(Game.from_arrays(a, -a), rational=False)) for a in payoffs]
+    )
+
+
+def open_spiel(payoffs: np.ndarray) -> np.ndarray:
+    """OpenSpiel's linear program."""
+    import pyspiel
+    from open_spiel.python.algorithms import lp_solver
+
+    games = [pyspiel.create_matrix_game(a.tolist(), (-a).tolist()) for a in payoffs]
+    found = [lp_solver.solve_zero_sum_matrix_game(game)[:2] for game in games]
+    return np.asarray(found).reshape(len(payoffs), 2, -1)
+
+
+def nashpy_bimatrix(payoffs: np.ndarray) -> np.ndarray:
+    """nashpy's `lemke_howson` from label 0; `payoffs` is `(games, 2, n, n)`."""
+    import nashpy
+
+    found = []
+    for a, b in payoffs:
+        answer = nashpy.Game(a, b).lemke_howson(initial_dropped_label=0)
+        fits = [len(x) == n for x, n in zip(answer, a.shape, strict=True)]
+        found.append(answer if all(fits) else np.full((2, len(a)), np.nan))
+    return np.asarray(found)
+
+
+def pygambit_bimatrix(payoffs: np.ndarray) -> np.ndarray:
+    """Gambit's `lcp_solve` in floating point, up to the first equilibrium."""
+    from pygambit import Game, nash
+
+    return np.asarray(
+        [
+            _of_gambit(nash.lcp_solve(Game.from_arrays(a, b), rational=False, stop_after=1))
+            for a, b in payoffs
+        ]
+    )
+
+
+def _of_gambit(found: Any) -> list[list[float]]:
+    """The first profile of a result of Gambit."""
+    (profile, *_) = found.equilibria
+    return [[float(p) for _, p in strategy] for _, strategy in profile.mixed_strategies()]
+
+
+def over_cores(loop: Loop, payoffs: np.ndarray, cores: int) -> np.ndarray:
+    """The loop over all games, in one process per core where there are several."""
+    if cores == 1 or len(payoffs) < cores:
+        return loop(payoffs)
+    parts = np.array_split(payoffs, cores)
+    return np.concatenate(list(_pool(cores).map(loop, parts)))
+
+
+@functools.cache
+def _pool(cores: int) -> ProcessPoolExecutor:
+    pool = ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn"))
+    atexit.register(pool.shutdown, cancel_futures=True)
+    return pool
