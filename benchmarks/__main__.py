@@ -36,12 +36,23 @@ def main(arguments: list[str] | None = None) -> None:
     for name in options.names or QUESTIONS:
         runs = [run_apart(name, options.profile, available[:count]) for count in counts]
         label = name if options.profile == "full" else f"{name}-{options.profile}"
-        for path in report.write(options.results, label, runs):
+        for path in conclude(name, label, options.results, runs):
             print(f"wrote {path}")
     return None
 
 
-def run_apart(name: str, profile: str, cores: list[int]) -> tuple[dict, list[dict]]:
+def conclude(name: str, label: str, folder: Path, runs: list[report.Run]) -> list[Path]:
+    """Write the report of a question: what its module says of goals, pictures and attempts."""
+    module = importlib.import_module(QUESTIONS[name])
+    folder.mkdir(parents=True, exist_ok=True)
+    goals = [module.goals(rows) for _, rows in runs] if hasattr(module, "goals") else []
+    pictures = module.draw(runs, folder, label) if hasattr(module, "draw") else []
+    tried = getattr(module, "TRIED", "")
+    written = report.write(folder, label, runs, goals=goals, pictures=pictures, tried=tried)
+    return [*written, *(picture.path for picture in pictures), report.index(folder)]
+
+
+def run_apart(name: str, profile: str, cores: list[int]) -> report.Run:
     """Run one question in a fresh process on these cores, showing rows as they come."""
     print(f"{name}, {profile} profile, {len(cores)} core(s)", flush=True)
     command = [sys.executable, "-m", "benchmarks", name, "--profile", profile]
@@ -75,11 +86,13 @@ def work(name: str, profile: str, cores: list[int]) -> None:
     os.sched_setaffinity(0, cores)  # before jax looks
     import jax
 
-    from benchmarks import timing
+    from benchmarks import roofline, timing
 
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_num_cpu_devices", len(cores))
     module = importlib.import_module(QUESTIONS[name])
-    print(MARK + json.dumps({"question": module.ASKS, **timing.environment()}), flush=True)
+    facts = {**timing.environment(), **roofline.measured(len(cores))}
+    print(MARK + json.dumps({"question": module.ASKS, **facts}), flush=True)
     for row in module.rows(profile):
         print(MARK + json.dumps(row), flush=True)
 

@@ -5,6 +5,7 @@ starts quickly. Every loop takes float64 payoffs and returns profiles of shape `
 """
 
 import atexit
+import contextlib
 import functools
 import multiprocessing
 from collections.abc import Callable
@@ -58,15 +59,17 @@ def open_spiel(payoffs: np.ndarray) -> np.ndarray:
 
 
 def nashpy_bimatrix(payoffs: np.ndarray) -> np.ndarray:
-    """nashpy's `lemke_howson` from label 0; `payoffs` is `(games, 2, n, n)`."""
+    """nashpy's `lemke_howson` from label 0; `payoffs` is `(games, 2, n, n)`.
+
+    Its integer pivoting overflows in some 8 x 8 games and would never end there: no answer.
+    """
     import nashpy
 
-    found = []
-    for a, b in payoffs:
-        answer = nashpy.Game(a, b).lemke_howson(initial_dropped_label=0)
-        fits = [len(x) == n for x, n in zip(answer, a.shape, strict=True)]
-        found.append(answer if all(fits) else np.full((2, len(a)), np.nan))
-    return np.asarray(found)
+    profiles = np.full(payoffs.shape[:3], np.nan)
+    for profile, (a, b) in zip(profiles, payoffs, strict=True):
+        with np.errstate(over="raise", invalid="raise"), contextlib.suppress(FloatingPointError):
+            profile[:] = nashpy.Game(a, b).lemke_howson(initial_dropped_label=0)
+    return profiles
 
 
 def pygambit_bimatrix(payoffs: np.ndarray) -> np.ndarray:
@@ -79,6 +82,29 @@ def pygambit_bimatrix(payoffs: np.ndarray) -> np.ndarray:
             for a, b in payoffs
         ]
     )
+
+
+def coarse_any(payoffs: np.ndarray) -> np.ndarray:
+    """A coarse correlated equilibrium of each game by HiGHS; `payoffs` `(games, players, ...)`."""
+    return np.asarray([_coarse(u, np.zeros(u[0].size)) for u in payoffs])
+
+
+def coarse_welfare(payoffs: np.ndarray) -> np.ndarray:
+    """The coarse correlated equilibrium of largest total payoff of each game by HiGHS."""
+    return np.asarray([_coarse(u, -u.sum(0).ravel()) for u in payoffs])
+
+
+def _coarse(payoffs: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    from scipy.optimize import linprog
+
+    gains = [
+        (np.take(u, [action], axis=i) - u).ravel()
+        for i, u in enumerate(payoffs)
+        for action in range(u.shape[i])
+    ]
+    total = np.ones((1, cost.size))
+    found = linprog(cost, np.asarray(gains), np.zeros(len(gains)), total, [1.0], method="highs")
+    return found.x.reshape(payoffs.shape[1:])
 
 
 def _of_gambit(found: Any) -> list[list[float]]:

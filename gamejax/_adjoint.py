@@ -1,17 +1,23 @@
 """How gradients pass through a solve: not at all, through the steps, or implicitly."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from gamejax._joint import Joint
-from gamejax._types import Profile
+from gamejax._numerics import inner
+from gamejax._types import Profile, Scalar
 from gamejax.games import AbstractGame
 from gamejax.solvers import AbstractSolver
+from gamejax.solvers._condition import examine
+
+MAX_CHANGE = 0.1
+"""By how much, relatively, the smallest derivative may change within the solution's error."""
 
 
 class Unrolled(eqx.Module):
@@ -36,9 +42,16 @@ class Implicit(eqx.Module):
     r"""Differentiate the equation that the solution satisfies, by one linear solve.
 
     With the solver's residual $F(x, \theta) = 0$ this is
-    $\partial x = -(\partial_x F)^{-1} \partial_\theta F$.
-    No gradient enters the forward solve, whose accuracy therefore bounds that of the gradient; at
-    degenerate or non-unique equilibria the linear system is singular and the gradient not finite.
+    $\partial x = -(\partial_x F)^{-1} \partial_\theta F$, to any order, forward and reverse.
+    No gradient enters the forward solve. Its remaining error is corrected by one Newton step
+    before the equation is differentiated, so that gradients are as accurate as its square.
+
+    `Solution.stats["condition"]` estimates the smallest singular value of $\partial_x F$. Where no
+    derivative can be trusted, all of them are NaN: where the solve was not successful, and where it
+    was but the equilibrium is degenerate, not isolated or close to a fold. That is tested by
+    moving the solution by its estimated error: the derivative is refused, and the result becomes
+    `RESULTS.ill_conditioned`, if $\partial_x F$ then changes by more than a tenth in the direction
+    in which it is smallest, or if it is singular up to rounding.
 
     Args:
         linear_solver: a lineax solver for the (square, in general nonsymmetric) Jacobian.
@@ -50,12 +63,21 @@ class Implicit(eqx.Module):
     linear_solver: lx.AbstractLinearSolver = lx.LU()
 
 
+class Differentiable(NamedTuple):
+    """A profile that can be differentiated, and whether its derivatives can be trusted."""
+
+    profile: Profile
+    condition: Scalar
+    reliable: Bool[Array, ""]
+
+
 def implicit(
     solver: AbstractSolver,
     game: AbstractGame,
     profile: Profile,
     linear_solver: lx.AbstractLinearSolver,
-) -> Profile:
+    successful: Bool[Array, ""],
+) -> Differentiable:
     """`profile`, with derivatives in the game and the solver through the residual."""
     dynamic, static = eqx.partition((solver, game), eqx.is_inexact_array)
 
@@ -65,21 +87,59 @@ def implicit(
 
     # A solver without a residual says so now, not only once somebody differentiates.
     jax.eval_shape(residual, profile, dynamic)
+    fixed = jax.lax.stop_gradient((profile, dynamic, successful))
+    found = _inspect(residual, *fixed, linear_solver)
+    refined, condition, reliable = jax.lax.stop_gradient(found)
 
     @jax.custom_jvp
-    def solution(x: Profile, parameters: PyTree[Array]) -> Profile:
+    def solution(x: Profile, trusted: Array, parameters: PyTree[Array]) -> Profile:
         return x
 
     @solution.defjvp
     def _(primals: Any, tangents: Any) -> tuple[Profile, Profile]:
-        x, parameters = primals
-        root = solution(x, parameters)
-        _, change = jax.jvp(lambda p: residual(root, p), (parameters,), (tangents[1],))
+        x, trusted, parameters = primals
+        root = solution(x, trusted, parameters)
+        _, change = jax.jvp(lambda p: residual(root, p), (parameters,), (tangents[2],))
         jacobian = lx.JacobianLinearOperator(lambda z, p: residual(z, p), root, parameters)
         moved = lx.linear_solve(jacobian, change, linear_solver, throw=False).value
-        return root, jax.tree.map(jnp.negative, moved)
 
-    return solution(profile, dynamic)
+        def gate(x: Array) -> Array:
+            return x * jnp.where(trusted, -1, jnp.nan).astype(x.dtype)
+
+        return root, jax.tree.map(gate, moved)
+
+    moving = solution(refined, reliable, dynamic)
+    still = jax.lax.stop_gradient(moving)
+    shown = jax.tree.map(lambda x, m, s: x + (m - s), fixed[0], moving, still)
+    return Differentiable(shown, condition, reliable)
+
+
+def _inspect(
+    residual: Callable[[Profile, PyTree[Array]], Profile],
+    profile: Profile,
+    parameters: PyTree[Array],
+    successful: Array,
+    linear_solver: lx.AbstractLinearSolver,
+) -> tuple[Profile, Scalar, Array]:
+    """One Newton step from the profile, the condition there, and whether it is to be trusted."""
+    jacobian = lx.JacobianLinearOperator(residual, profile, parameters)
+    error = residual(profile, parameters)
+    found = examine(jacobian, error, linear_solver)
+    refined = jax.tree.map(jnp.subtract, profile, found.solution)
+
+    def along(x: Profile) -> Profile:
+        """The derivative in the direction in which it is smallest."""
+        return jax.jvp(lambda z: residual(z, parameters), (x,), (found.direction,))[1]
+
+    eps = jnp.finfo(found.smallest.dtype).eps
+    rounding = 4 * eps / jnp.where(found.smallest > 0, found.smallest, 1)
+    moved = jax.tree.map(lambda x, d: x + rounding * d, refined, found.direction)
+    change = jax.tree.map(jnp.subtract, along(moved), along(profile))
+    steady = inner(change, change) < (MAX_CHANGE * found.smallest) ** 2
+    regular = found.smallest > eps**0.75
+    reliable = successful & steady & regular
+    refined = jax.tree.map(lambda new, old: jnp.where(reliable, new, old), refined, profile)
+    return refined, found.smallest, reliable
 
 
 def forbid(profile: Profile, game: AbstractGame) -> Profile:

@@ -17,6 +17,7 @@ from gamejax.solvers import AbstractSolver
 
 
 def check_problem(game: Any, solver: Any) -> None:
+    """Refuse what is no game or no solver."""
     if not isinstance(game, AbstractGame):
         raise TypeError(
             f"game must be a gamejax game, got {type(game).__name__}; wrap payoffs with "
@@ -30,6 +31,7 @@ def check_problem(game: Any, solver: Any) -> None:
 
 
 def check_count(value: Any, name: str, least: int) -> None:
+    """Refuse what is no 32-bit integer of at least `least`; tracers pass."""
     if isinstance(value, Tracer):
         return
     if isinstance(value, bool) or not isinstance(value, numbers.Integral | jax.Array):
@@ -39,10 +41,20 @@ def check_count(value: Any, name: str, least: int) -> None:
 
 
 def check_tolerance(tol: Any) -> None:
+    """Refuse what is no tolerance; tracers pass."""
     if isinstance(tol, Tracer):
         return
     if not isinstance(tol, numbers.Real | jax.Array) or not float(tol) >= 0:
         raise ValueError(f"tol must be a number of at least 0, got {tol!r}.")
+
+
+def check_gap(gap: Any) -> None:
+    """Refuse a certificate that is no function."""
+    if gap is not None and not callable(gap):
+        raise TypeError(
+            f"gap must be a function (game, profile) -> scalar, got {type(gap).__name__}; "
+            "the tolerance is tol=."
+        )
 
 
 def check_init(
@@ -83,6 +95,7 @@ def without_labels(game: AbstractGame) -> tuple[AbstractGame, Any]:
 
 
 def with_labels(solution: Solution, labels: Any) -> Solution:
+    """The solution with the names of its game."""
     if labels is None:
         return solution
     return Solution(

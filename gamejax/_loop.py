@@ -33,7 +33,8 @@ def judge(
     """The certificate of what `state` vouches for, and whether the run is over."""
     gap = certify(game, solver.profile(state))
     result = RESULTS.where(jnp.isnan(gap), RESULTS.nonfinite, solver.status(state))
-    return gap, RESULTS.where(gap <= tol, RESULTS.successful, result)
+    reached = (gap <= tol) & solver.settled(state)
+    return gap, RESULTS.where(reached, RESULTS.successful, result)
 
 
 def run_to_tolerance(

@@ -5,16 +5,16 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
-import chex
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from gamejax._adjoint import Implicit, Unrolled, forbid, implicit
+from gamejax._adjoint import Differentiable, Implicit, Unrolled, forbid, implicit
 from gamejax._checks import (
     check_count,
+    check_gap,
     check_init,
     check_problem,
     check_tolerance,
@@ -90,11 +90,7 @@ def solve(
     for value, name, least in ((max_steps, "max_steps", 0), (check_every, "check_every", 1)):
         check_count(value, name, least)
     check_tolerance(tol)
-    if gap is not None and not callable(gap):
-        raise TypeError(
-            f"gap must be a function (game, profile) -> scalar, got {type(gap).__name__}; "
-            "the tolerance is tol=."
-        )
+    check_gap(gap)
     solver = default_solver(game) if solver is None else solver
     profile, previous = check_init(game, init)
     bare, labels = without_labels(game)
@@ -201,8 +197,9 @@ def _solve(
     )  # fmt: skip
     solution = conclude(solver, game, certify, progress, tol, progress.state)
     if isinstance(adjoint, Implicit):
-        moved = implicit(solver, game, solution.profile, adjoint.linear_solver)
-        return conclude(solver, game, certify, progress, tol, progress.state, moved)
+        successful = solution.result == RESULTS.successful
+        found = implicit(solver, game, solution.profile, adjoint.linear_solver, successful)
+        return conclude(solver, game, certify, progress, tol, progress.state, found)
     barred = forbid(solution.profile, game)
     return Solution(barred, solution.gap, solution.result, solution.stats, solution.state)
 
@@ -253,12 +250,14 @@ def begin(
     else:
         state, steps = previous
         expected = jax.eval_shape(lambda: solver.init(game, key=key, dtype=game.dtype))
-        if jax.tree.structure(expected) != jax.tree.structure(state):
+        if jax.tree.structure(expected) != jax.tree.structure(state) or any(
+            like.shape != jnp.shape(leaf) or like.dtype != jnp.result_type(leaf)
+            for like, leaf in zip(*map(jax.tree.leaves, (expected, state)), strict=True)
+        ):
             raise ValueError(
-                "init is the Solution of another solver or another kind of game; pass its "
-                "profile (init=solution.profile) to start from it."
+                "init is the Solution of another solver, or of another kind or size of game; pass "
+                "its profile (init=solution.profile) to start from it."
             )
-        chex.assert_trees_all_equal_shapes_and_dtypes(expected, state)
     state = jax.tree.map(strong, state)
     shape = jax.eval_shape(lambda s: certify(game, solver.profile(s)), state)
     return Progress(state, steps, jnp.full(shape.shape, jnp.inf, shape.dtype), RESULTS.running)
@@ -276,15 +275,19 @@ def conclude(
     progress: Progress,
     tol: Any,
     state: State,
-    profile: Profile | None = None,
+    found: Differentiable | None = None,
 ) -> Solution:
     """The solution, its gap recomputed from the profile that is handed out."""
-    profile = solver.profile(state) if profile is None else profile
+    profile = solver.profile(state) if found is None else found.profile
     gap = certify(game, profile)
     ended = progress.result == RESULTS.running
     result = RESULTS.where(ended, RESULTS.max_steps_reached, progress.result)
-    result = RESULTS.where(gap <= tol, RESULTS.successful, result)
+    reached = (gap <= tol) & solver.settled(state)
+    result = RESULTS.where(reached, RESULTS.successful, result)
     stats = {"num_steps": progress.steps, **statistics(game, profile), **solver.stats(game, state)}
+    if found is not None:
+        result = RESULTS.where(reached & ~found.reliable, RESULTS.ill_conditioned, result)
+        stats["condition"] = found.condition
     return Solution(profile, gap, result, stats, state)
 
 

@@ -1,7 +1,7 @@
 """`vmap` that keeps the batch in the last axis, all the way through."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +17,7 @@ ELEMENTWISE = frozenset(
         "gt", "integer_pow", "is_finite", "le", "lgamma", "digamma", "log", "log1p", "logistic",
         "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pow", "rem", "round",
         "rsqrt", "select_n", "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign",
-        "sin", "sqrt", "square", "sub", "tan", "tanh", "xor",
+        "sin", "sqrt", "square", "stop_gradient", "sub", "tan", "tanh", "xor",
     }
 )  # fmt: skip
 REDUCTIONS = frozenset(
@@ -43,6 +43,11 @@ class Value(NamedTuple):
     batched: bool
 
 
+Rule = Callable[[core.JaxprEqn, int, list[Value]], list[Value]]
+Rules = Mapping[str, Rule]
+"""Other forms of operations, by the name of the primitive."""
+
+
 def vmap_last(function: Callable[..., Any]) -> Callable[..., Any]:
     """`jax.vmap(function, in_axes=-1, out_axes=-1)` in another memory order.
 
@@ -57,14 +62,14 @@ def vmap_last(function: Callable[..., Any]) -> Callable[..., Any]:
         size = leaves[0].shape[-1]
         first = structure.unflatten([jax.eval_shape(lambda x: x[..., 0], leaf) for leaf in leaves])
         closed, shape = jax.make_jaxpr(function, return_shape=True)(*first)
-        outputs = _run(closed, size, [Value(leaf, True) for leaf in leaves])
-        arrays = [_grown(value, size) for value in outputs]
+        outputs = interpret(closed, size, [Value(leaf, True) for leaf in leaves])
+        arrays = [grown(value, size) for value in outputs]
         return jax.tree.structure(shape).unflatten(arrays)
 
     return mapped
 
 
-def _grown(value: Value, size: int) -> Array:
+def grown(value: Value, size: int) -> Array:
     """The array with the last axis for the batch, repeated if it had none."""
     if value.batched:
         return value.array
@@ -72,7 +77,11 @@ def _grown(value: Value, size: int) -> Array:
     return lax.broadcast_in_dim(array, (*array.shape, size), tuple(range(array.ndim)))
 
 
-def _run(closed: core.ClosedJaxpr, size: int, args: list[Value]) -> list[Value]:
+def interpret(
+    closed: core.ClosedJaxpr, size: int, args: list[Value], rules: Rules | None = None
+) -> list[Value]:
+    """Run a program on values with the batch in the last axis; `rules` go before those below."""
+    rules = rules or {}
     jaxpr = closed.jaxpr
     values: dict[Any, Value] = {}
     values.update(zip(jaxpr.constvars, (Value(c, False) for c in closed.consts), strict=True))
@@ -83,19 +92,23 @@ def _run(closed: core.ClosedJaxpr, size: int, args: list[Value]) -> list[Value]:
 
     for equation in jaxpr.eqns:
         inputs = [read(atom) for atom in equation.invars]
-        values.update(zip(equation.outvars, _apply(equation, size, inputs), strict=True))
+        values.update(zip(equation.outvars, _apply(equation, size, inputs, rules), strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _apply(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Value]:
+def _apply(
+    equation: core.JaxprEqn, size: int, inputs: list[Value], rules: Rules
+) -> list[Value]:
     name, params = equation.primitive.name, equation.params
     arrays = [value.array for value in inputs]
     if name in CALLS:
-        return _run(_closed(params[CALLS[name]]), size, inputs)
+        return interpret(closed_jaxpr(params[CALLS[name]]), size, inputs, rules)
+    if name in rules:
+        return rules[name](equation, size, inputs)
     if not any(value.batched for value in inputs):
         return [Value(x, False) for x in _bind(equation, arrays)]
     if name == "while":
-        return _while(params, size, inputs)
+        return _while(params, size, inputs, rules)
     if name == "cumsum":
         # As a window reduction, what it would become, it takes K^2 additions.
         total = lax.associative_scan(jnp.add, arrays[0], params["reverse"], params["axis"])
@@ -103,7 +116,7 @@ def _apply(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Valu
     if name in ELEMENTWISE:
         output: Any = equation.outvars[0]
         shape = output.aval.shape
-        arrays = [_aligned(value, shape, size) for value in inputs]
+        arrays = [aligned(value, shape, size) for value in inputs]
     elif name == "broadcast_in_dim" and len(inputs) == 1:
         shape = (*params["shape"], size)
         dimensions = (*params["broadcast_dimensions"], len(shape) - 1)
@@ -118,8 +131,11 @@ def _apply(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Valu
         start, limit = (*params["start_indices"], 0), (*params["limit_indices"], size)
         return [Value(lax.slice(arrays[0], start, limit, strides), True)]
     elif name == "concatenate":
-        grown = [_grown(value, size) for value in inputs]
-        return [Value(lax.concatenate(grown, params["dimension"]), True)]
+        parts = [grown(value, size) for value in inputs]
+        return [Value(lax.concatenate(parts, params["dimension"]), True)]
+    elif name == "stack":
+        rows = [lax.expand_dims(grown(value, size), (params["axis"],)) for value in inputs]
+        return [Value(lax.concatenate(rows, params["axis"]), True)]
     elif not (name in REDUCTIONS or name == "squeeze"):
         axes = [-1 if value.batched else None for value in inputs]
         bind = functools.partial(_bind, equation)
@@ -133,11 +149,11 @@ def _bind(equation: core.JaxprEqn, arrays: list[Any]) -> list[Any]:
     return list(outputs) if equation.primitive.multiple_results else [outputs]
 
 
-def _closed(jaxpr: Any) -> core.ClosedJaxpr:
+def closed_jaxpr(jaxpr: Any) -> core.ClosedJaxpr:
     return jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else core.ClosedJaxpr(jaxpr, ())
 
 
-def _aligned(value: Value, shape: tuple[int, ...], size: int) -> Array:
+def aligned(value: Value, shape: tuple[int, ...], size: int) -> Array:
     """An operand of an elementwise operation of this shape, which may itself be a scalar."""
     array = jnp.asarray(value.array)
     own = array.ndim - value.batched
@@ -145,21 +161,24 @@ def _aligned(value: Value, shape: tuple[int, ...], size: int) -> Array:
     return lax.broadcast_in_dim(array, (*shape, size), dimensions)
 
 
-def _while(params: dict[str, Any], size: int, inputs: list[Value]) -> list[Value]:
+def _while(
+    params: dict[str, Any], size: int, inputs: list[Value], rules: Rules
+) -> list[Value]:
     """Runs until every member is done; those that are keep their values."""
     split = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
     cond_consts, body_consts = inputs[: split[0]], inputs[split[0] : split[1]]
-    start = [_grown(value, size) for value in inputs[split[1] :]]
+    start = [grown(value, size) for value in inputs[split[1] :]]
 
     def unfinished(carry: list[Array]) -> Array:
         values = cond_consts + [Value(x, True) for x in carry]
-        return _grown(_run(params["cond_jaxpr"], size, values)[0], size)
+        return grown(interpret(params["cond_jaxpr"], size, values, rules)[0], size)
 
     def body(carry: list[Array]) -> list[Array]:
         going = unfinished(carry)
-        moved = _run(params["body_jaxpr"], size, body_consts + [Value(x, True) for x in carry])
+        values = body_consts + [Value(x, True) for x in carry]
+        moved = interpret(params["body_jaxpr"], size, values, rules)
         return [
-            jnp.where(going, _grown(new, size), old) for new, old in zip(moved, carry, strict=True)
+            jnp.where(going, grown(new, size), old) for new, old in zip(moved, carry, strict=True)
         ]
 
     final = lax.while_loop(lambda carry: jnp.any(unfinished(carry)), body, start)

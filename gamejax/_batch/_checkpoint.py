@@ -114,17 +114,17 @@ class Keeper:
         with self.path.open("rb") as raw:
             try:
                 header = json.loads(raw.readline())
-                known = isinstance(header, dict) and "identity" in header
             except ValueError:
-                known = False
-            if not known:
+                header = None
+            if not isinstance(header, dict) or "identity" not in header:
                 raise ValueError(
                     f"checkpoint {self.path} is no checkpoint of gamejax, or damaged; move it away "
                     "to start anew."
                 )
             self._check(header)
             begin, end = raw.tell(), self.path.stat().st_size - _TRAILER
-            if raw.read()[-_TRAILER:] != b"crc32 %08x\n" % _crc(raw, begin, end):
+            crc = _crc(raw, begin, end)
+            if raw.read() != b"crc32 %08x\n" % crc:
                 raise ValueError(
                     f"checkpoint {self.path} is damaged: its checksum is wrong or it is cut off; "
                     "move it away to start anew."

@@ -66,7 +66,9 @@ class Directory:
             owners = {d.process_index: d for d in reversed(jax.devices())}
             mesh = Mesh(np.array([owners[i] for i in range(self.crew.size)]), ("all",))
             sharding = NamedSharding(mesh, P("all"))
-            leaves = [[jax.make_array_from_process_local_data(sharding, x) for x in own] for own in runs]
+            leaves = [
+                [jax.make_array_from_process_local_data(sharding, x) for x in own] for own in runs
+            ]
         else:
             leaves = runs
         ocp = self.ocp

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -20,6 +21,10 @@ from gamejax.solvers import AbstractSolver
 
 ROUND_SECONDS = 0.2
 """A round lasts about this long, or one block: what progress and Ctrl-C wait for."""
+
+
+REFILL = 0.625
+"""Games that wait get in as soon as at most this part of the buffer still runs."""
 
 
 class Task(NamedTuple):
@@ -131,8 +136,9 @@ class Pool:
                 "profiles (solution.profile) to start from them."
             )
         running = jax.tree.map(lambda x: np.full(count, np.asarray(x)), RESULTS.running)
-        progress = Progress(state, steps, np.full_like(fresh.progress.gap, np.inf), running)
-        given = self.layout.pack(Run(progress, np.full_like(fresh.checks, STARTED)))
+        infinite = jnp.full_like(fresh.progress.gap, jnp.inf)
+        progress = Progress(state, steps, infinite, running)
+        given = self.layout.pack(Run(progress, jnp.full_like(fresh.checks, STARTED)))
         for own, leaf in zip(self.runs, given, strict=True):
             if own.shape != leaf.shape or own.dtype != leaf.dtype:
                 raise ValueError(
@@ -220,11 +226,11 @@ class Pool:
         assert self.buffer is not None
         rows, size, blocks = self.buffer.rows, self.buffer.size, 1
         while alive := int(self.unfinished[rows].sum()):
-            if (waiting and 2 * alive <= size) or self._smaller(alive, size) < size:
+            if (waiting and alive <= REFILL * size) or self._smaller(alive, size) < size:
                 return
             half = next((s for s in self.sizes if s < size), 0)
             early = waiting or (half and self._smaller(half, size) < size)
-            plan = self._plan(rows, blocks, half if early else 0)
+            plan = self._plan(rows, blocks, (int(REFILL * size) if waiting else half) if early else 0)
             before, begin = self.checks[rows], time.perf_counter()
             self._call(plan)
             seconds = time.perf_counter() - begin

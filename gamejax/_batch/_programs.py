@@ -168,6 +168,4 @@ def _sharded(local: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]
         return local
     games = P(mesh.axis_names)
     # Nothing is summed over devices, so that there is nothing for the check to protect.
-    return jax.shard_map(
-        local, mesh=mesh, in_specs=(games, P()), out_specs=games, check_vma=False
-    )
+    return jax.shard_map(local, mesh=mesh, in_specs=(games, P()), out_specs=games, check_vma=False)

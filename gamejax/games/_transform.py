@@ -44,8 +44,12 @@ def smoothed(
         TypeError: a player's set is no simplex.
         ValueError: both or neither given, not one per player, or out of range.
 
+    A trap: some papers call a strategy $\sigma$-smooth when each probability is at most $\sigma$.
+    Their $\sigma$ is the `cap` here, in which larger means freer; in the `sigma` here, as in
+    daskalakis2024, larger means closer to uniform.
+
     References:
-        daskalakis2024, for $\sigma$; other papers call our cap $\sigma$.
+        daskalakis2024.
     """
     if (cap is None) == (sigma is None):
         raise ValueError("Give exactly one of cap and sigma.")

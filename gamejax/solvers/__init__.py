@@ -9,6 +9,7 @@ from gamejax.solvers._averaging import Quadratic as Quadratic
 from gamejax.solvers._averaging import Uniform as Uniform
 from gamejax.solvers._base import AbstractSolver as AbstractSolver
 from gamejax.solvers._clairvoyant import ClairvoyantHedge as ClairvoyantHedge
+from gamejax.solvers._correlated import CorrelatedEquilibrium as CorrelatedEquilibrium
 from gamejax.solvers._default import default_solver as default_solver
 from gamejax.solvers._extragradient import Extragradient as Extragradient
 from gamejax.solvers._extragradient import MirrorProx as MirrorProx
@@ -25,6 +26,12 @@ from gamejax.solvers._gradient_play import StackelbergGradient as StackelbergGra
 from gamejax.solvers._gradient_play import (
     SymplecticGradientAdjustment as SymplecticGradientAdjustment,
 )
+from gamejax.solvers._logit import LogitEquilibrium as LogitEquilibrium
+from gamejax.solvers._logit_homotopy import BranchPoint as BranchPoint
+from gamejax.solvers._logit_homotopy import LogitHomotopy as LogitHomotopy
+from gamejax.solvers._logit_homotopy import branch_point as branch_point
 from gamejax.solvers._multi_start import MultiStart as MultiStart
+from gamejax.solvers._polished import Polished as Polished
 from gamejax.solvers._self_play import SelfPlay as SelfPlay
+from gamejax.solvers._smooth_homotopy import SmoothHomotopy as SmoothHomotopy
 from gamejax.solvers._subsampled import SubsampledGame as SubsampledGame

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from gamejax._joint import Joint
 from gamejax._numerics import fold
@@ -59,6 +59,10 @@ class AbstractSolver(eqx.Module):
     def profile(self, state: State) -> Profile:
         """What the solver vouches for in this state: an average, the last iterate, a `Joint`."""
 
+    def candidates(self, state: State) -> list[Profile]:
+        """Profiles from which a polishing may start; `profile(state)` is the first of them."""
+        return [self.profile(state)]
+
     def certificate(self, game: AbstractGame, profile: Profile) -> Scalar:
         """How far `profile` is from a solution, recomputed from it alone.
 
@@ -72,6 +76,13 @@ class AbstractSolver(eqx.Module):
     def status(self, state: State) -> RESULTS:
         """`RESULTS.running`, or why no further step makes sense; the loop stops on it."""
         return RESULTS.running
+
+    def settled(self, state: State) -> Bool[Array, ""]:
+        """Whether a small certificate makes this state a success; by default always.
+
+        Solvers that look for one among many equilibria say no until they have found it.
+        """
+        return jnp.ones((), bool)
 
     def stats(self, game: AbstractGame, state: State) -> dict[str, Any]:
         """What the solver adds to `Solution.stats`; default nothing."""

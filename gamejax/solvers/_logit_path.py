@@ -1,34 +1,46 @@
 """The branch of logit equilibria that starts at precision 0, traced by arclength."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Int
 
-from gamejax._numerics import fold
-from gamejax._types import Scalar, State
+from gamejax._types import Scalar
 from gamejax.solvers._logit_system import (
     Direction,
     Logits,
     System,
+    apply,
     fisher,
     hellinger,
-    inner,
     strategies_of,
 )
 
+State = TypeVar("State")
+
 NUM_NEWTON = 3
-"""Newton steps per corrector; a step that needs more was too long."""
+"""Newton steps per corrector; a prediction that needs more was too far."""
 
-FIRST_LENGTH, MAX_LENGTH = 0.3, 4.0
-TARGET_TURN, MAX_TURN = 0.05, 0.25
-"""How far corrections may lie from predictions, as Hellinger distances: aimed at, at most."""
+NUM_APPROACH = 8
+"""Newton steps from a given point."""
 
-MIN_COSINE = 0.3
-MAX_LAST = 1e-3
-RUNNING, ENDED, STALLED, TURNED = 0, 1, 2, 3
+FIRST_LENGTH, MAX_LENGTH, MIN_LENGTH = 0.3, 4.0, 1e-7
+"""Lengths of predictions, in units of $2\\sqrt x$ and of the logarithm of the precision."""
+
+AIM_DISTANCE, MAX_DISTANCE = 0.05, 0.25
+"""How far points may lie from their predictions, as Hellinger distances."""
+
+AIM_ERROR, MAX_ERROR = 1e-7, 1e-5
+"""Sizes of the last Newton step. Few are too large without a jump to another branch nearby."""
+
+MIN_COSINE = 0.7
+"""Of the angle between tangents at neighboring points."""
+
+RUNNING, LANDED, ENDED, STALLED, TURNED = range(5)
+"""Where a path stands: on its way, at the target, refined there, out of steps, at precision 0."""
 
 
 class PathState(eqx.Module):
@@ -36,98 +48,161 @@ class PathState(eqx.Module):
 
     Attributes:
         logits: $z$, centered.
+        base: $b$, the logits of the prior.
         time: the parameter $t$; the precisions are $t\,r_i$.
         tangent: the unit tangent of the branch.
         length: how far the next prediction goes.
-        ended: whether and why the path is over.
+        phase: where the path stands.
+        num_points: how many points were found.
         num_folds: how often the parameter turned round.
+        unit: the parameter at which payoffs begin to tell.
     """
 
     logits: Logits
+    base: Logits
     time: Scalar
     tangent: Direction
     length: Scalar
-    ended: Int[Array, ""]
+    phase: Int[Array, ""]
+    num_points: Int[Array, ""]
     num_folds: Int[Array, ""]
+    unit: Scalar
 
 
 def begin_path(system: System, unit: Scalar) -> PathState:
-    """The branch's first point, $t = 0$; `unit` is the parameter at which payoffs begin to tell."""
-    time = jnp.zeros_like(unit)
+    """The branch's first point, the prior at $t = 0$."""
     ahead = system.utilities(strategies_of(system.sets, system.base))
-    tangent = Direction(ahead, jnp.ones_like(unit))
+    time = jnp.zeros_like(unit)
+    counter = jnp.zeros_like(unit, jnp.int32)
     return PathState(
         logits=system.base,
+        base=system.base,
         time=time,
-        tangent=_unit(system, system.base, time, tangent, unit),
+        tangent=_unit_tangent(system, system.base, unit, Direction(ahead, jnp.ones_like(unit))),
         length=jnp.full_like(unit, FIRST_LENGTH),
-        ended=jnp.int32(RUNNING),
-        num_folds=jnp.int32(0),
+        phase=counter,
+        num_points=counter,
+        num_folds=counter,
+        unit=unit,
     )
 
 
-def _unit(
-    system: System, logits: Logits, time: Scalar, tangent: Direction, unit: Scalar
+def _unit_tangent(
+    system: System, logits: Logits, moved_time: Scalar, tangent: Direction
 ) -> Direction:
-    """The tangent at unit length."""
-    row = fisher(strategies_of(system.sets, logits), tangent, time + unit)
-    square = inner(row, tangent)
+    square = apply(fisher(strategies_of(system.sets, logits), tangent, moved_time), tangent)
     return jax.tree.map(lambda d: d / jnp.sqrt(square), tangent)
 
 
-def step_path(system: System, state: PathState, unit: Scalar, target: Scalar) -> PathState:
-    """One predictor and its corrector, kept if the corrector converged nearby.
+def step_path(system: System, state: PathState, target: Scalar | float) -> PathState:
+    """One prediction along the tangent and its correction, kept where that converged nearby.
 
-    A prediction beyond `target` is moved onto it, and corrected there.
+    A prediction beyond `target` is moved onto it and corrected there; one more step refines it.
     """
+    target = jnp.asarray(target, state.time.dtype)
     before = strategies_of(system.sets, state.logits)
     reach = state.time + state.length * state.tangent.time
     lands = reach >= target
-    length = jnp.where(
-        lands, (target - state.time) / jnp.where(lands, state.tangent.time, 1), state.length
-    )
-    time = jnp.where(lands, target, reach)
-    logits = jax.tree.map(lambda z, d: z + length * d, state.logits, state.tangent.logits)
-    predicted = strategies_of(system.sets, logits)
-
-    along = fisher(before, state.tangent, state.time + unit)
+    speed = jnp.where(lands, state.tangent.time, 1)
+    length = jnp.where(lands, (target - state.time) / speed, state.length)
+    guess = jax.tree.map(lambda z, d: z + length * d, state.logits, state.tangent.logits)
+    along = fisher(before, state.tangent, state.time + state.unit)
     row = Direction(
         jax.tree.map(lambda w: jnp.where(lands, 0, w), along.logits),
         jnp.where(lands, 1, along.time),
     )
-    for _ in range(NUM_NEWTON):
-        right = jax.tree.map(jnp.negative, system.equations(logits, time))
-        newton, tangent = system.solve(logits, time, row, right)
-        logits = jax.tree.map(jnp.add, logits, newton.logits)
-        time = time + newton.time
+    logits, time, error, tangent = _correct(system, guess, jnp.where(lands, target, reach), row)
+    time = jnp.where(lands, target, time)
     after = strategies_of(system.sets, logits)
-    last = jnp.sqrt(inner(fisher(after, newton, time + unit), newton))
-    tangent = _unit(system, logits, time, tangent, unit)
+    tangent = _unit_tangent(system, logits, time + state.unit, tangent)
 
-    turn = jnp.maximum(hellinger(predicted, after), hellinger(before, after) / 3)
-    cosine = inner(along, tangent)
-    good = (last < MAX_LAST) & (turn < MAX_TURN) & jnp.isfinite(turn)
-    good = good & (lands | ((cosine > MIN_COSINE) & (time < target)))
-    factor = jnp.clip(jnp.sqrt(TARGET_TURN / jnp.maximum(turn, 1e-6)), 0.5, 3)
-    longer = jnp.minimum(
-        jnp.where(good, jnp.maximum(length, state.length / 2) * factor, length / 4), MAX_LENGTH
-    )
-    floor = 1e-7
-    ended = jnp.where(
-        good & (time >= target),
-        ENDED,
-        jnp.where(good & (time < 0), TURNED, jnp.where(longer < floor, STALLED, RUNNING)),
-    )
+    # How far to go is no part of the answer, and its derivative at distance 0 is infinite.
+    error = jnp.sqrt(apply(fisher(after, error, time + state.unit), error))
+    predicted = strategies_of(system.sets, guess)
+    near = jnp.maximum(hellinger(predicted, after), hellinger(before, after) / 3)
+    near, error, cosine = jax.lax.stop_gradient((near, error, apply(along, tangent)))
+    good = (error < MAX_ERROR) & (near < MAX_DISTANCE) & (cosine > MIN_COSINE)
+    good = good & (lands | (time < target))
+    longer = _next_length(near, error) * jnp.maximum(length, state.length / 2)
+    longer = jnp.where(good, jnp.minimum(longer, MAX_LENGTH), length / 4)
+    longer = jax.lax.stop_gradient(longer)
+
+    refining = state.phase == LANDED
+    phase = jnp.where(good & lands, jnp.where(refining, ENDED, LANDED), RUNNING)
+    phase = jnp.where(good & (time < 0), TURNED, phase)
+    phase = jnp.where(~good & (longer < MIN_LENGTH), STALLED, phase)
+    phase = jnp.where(~good & refining, ENDED, phase).astype(state.phase.dtype)
     turned = good & (tangent.time * state.tangent.time < 0)
     moved = PathState(
         logits=logits,
+        base=state.base,
         time=time,
         tangent=tangent,
         length=longer,
-        ended=ended.astype(jnp.int32),
-        num_folds=state.num_folds + turned,
+        phase=phase,
+        num_points=state.num_points + 1,
+        num_folds=state.num_folds + turned.astype(state.num_folds.dtype),
+        unit=state.unit,
     )
-    stayed = eqx.tree_at(lambda s: (s.length, s.ended), state, (longer, moved.ended))
-    chosen = jax.tree.map(lambda new, old: jnp.where(good, new, old), moved, stayed)
-    over = state.ended != RUNNING
-    return jax.tree.map(lambda new, old: jnp.where(over, old, new), chosen, state)
+    stayed = eqx.tree_at(lambda s: (s.length, s.phase), state, (longer, phase))
+    return choose(state.phase > LANDED, state, choose(good, moved, stayed))
+
+
+def _correct(
+    system: System, logits: Logits, time: Scalar, row: Direction
+) -> tuple[Logits, Scalar, Direction, Direction]:
+    """Newton's method across the tangent: the point, the last step, the tangent there."""
+    step = tangent = row
+    for _ in range(NUM_NEWTON):
+        right = jax.tree.map(jnp.negative, system.equations(logits, time))
+        step, tangent = system.solve(logits, time, row, right)
+        logits = jax.tree.map(jnp.add, logits, step.logits)
+        time = time + step.time
+    return logits, time, step, tangent
+
+
+def approach(system: System, logits: Logits, time: Scalar) -> Logits:
+    """Damped Newton steps towards an equilibrium at a fixed parameter, from any logits."""
+    row = Direction(jax.tree.map(jnp.zeros_like, logits), jnp.ones_like(time))
+
+    def newton(_: Array, current: Logits) -> Logits:
+        right = jax.tree.map(jnp.negative, system.equations(current, time))
+        step, _ = system.solve(current, time, row, right)
+        strategies = strategies_of(system.sets, current)
+        square = apply(fisher(strategies, step, jnp.ones_like(time)), step)
+        shrink = jnp.where(square > 1, 1 / jnp.sqrt(jnp.where(square > 1, square, 1)), 1)
+        return jax.tree.map(lambda z, d: z + shrink * d, current, step.logits)
+
+    return jax.lax.fori_loop(0, NUM_APPROACH, newton, logits)
+
+
+def _next_length(distance: Scalar, error: Scalar) -> Scalar:
+    """By which factor to go farther: distances grow like its square, errors like its eighth power.
+
+    The exponents are a little smaller than that asks for.
+    """
+    by_distance = jnp.sqrt(AIM_DISTANCE / jnp.maximum(distance, 1e-6))
+    by_error = (AIM_ERROR / jnp.maximum(error, 1e-14)) ** (1 / 6)
+    return jnp.clip(jnp.minimum(by_distance, by_error), 0.5, 3)
+
+
+def choose(condition: Bool[Array, ""], new: State, old: State) -> State:
+    """`new` where the condition holds, else `old`, leaf by leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def advance_until(
+    step: Callable[[State], State],
+    over: Callable[[State], Bool[Array, ""]],
+    state: State,
+    count: Int[Array, ""] | int,
+) -> State:
+    """At most `count` steps, fewer where the state says that it is over."""
+
+    def unfinished(carry: tuple[State, Array]) -> Array:
+        return ~over(carry[0]) & (carry[1] < count)
+
+    def body(carry: tuple[State, Array]) -> tuple[State, Array]:
+        return step(carry[0]), carry[1] + 1
+
+    return jax.lax.while_loop(unfinished, body, (state, jnp.int32(0)))[0]

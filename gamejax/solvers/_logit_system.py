@@ -16,7 +16,7 @@ import lineax as lx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from gamejax._numerics import HIGHEST, safe_divide, safe_log
+from gamejax._numerics import HIGHEST, inner, safe_log
 from gamejax._types import Scalar
 from gamejax.games import AbstractGame, MatrixGame, NormalFormGame
 from gamejax.sets import AbstractStrategySet, Simplex
@@ -25,14 +25,7 @@ Logits = tuple[Float[Array, "*blocks actions"], ...]
 
 
 class Direction(eqx.Module):
-    """A change of all logits and of the path's parameter."""
-
-    logits: Logits
-    time: Scalar
-
-
-class Row(eqx.Module):
-    """A linear equation for a `Direction`: its inner product with these coefficients."""
+    """A change of all logits and of the path's parameter, or a linear form of such changes."""
 
     logits: Logits
     time: Scalar
@@ -63,9 +56,9 @@ def _center(strategies: AbstractStrategySet, vector: Array) -> Array:
     mask = getattr(strategies, "mask", None)
     if mask is None:
         return vector - vector.mean(-1, keepdims=True)
-    count = mask.sum(-1, keepdims=True, dtype=vector.dtype)
-    inside = jnp.where(mask, vector, 0)
-    return jnp.where(mask, inside - inside.sum(-1, keepdims=True) / count, 0)
+    exists = jnp.broadcast_to(mask, vector.shape)
+    mean = jnp.mean(vector, -1, where=exists, keepdims=True)
+    return jnp.where(exists, vector - mean, 0)
 
 
 def strategies_of(sets: Sequence[Simplex], logits: Logits) -> tuple[Array, ...]:
@@ -95,7 +88,7 @@ class System(eqx.Module):
     rates: Float[Array, " players"]
 
     def utilities(self, strategies: tuple[Array, ...]) -> Logits:
-        """$r_i (u_i - \\bar u_i)$ of every player."""
+        r"""$r_i (u_i - \bar u_i)$ of every player."""
         raw = centered(self.sets, self.game.utilities(strategies))
         return tuple(rate * u for rate, u in zip(self.rates, raw, strict=True))
 
@@ -105,7 +98,7 @@ class System(eqx.Module):
         return tuple(z - b - time * g for z, b, g in zip(logits, self.base, gains, strict=True))
 
     def solve(
-        self, logits: Logits, time: Scalar, row: Row, right: Logits
+        self, logits: Logits, time: Scalar, row: Direction, right: Logits
     ) -> tuple[Direction, Direction]:
         r"""The Newton step and the tangent.
 
@@ -117,7 +110,7 @@ class System(eqx.Module):
         return self._solve_dense(logits, time, row, right)
 
     def _solve_dense(
-        self, logits: Logits, time: Scalar, row: Row, right: Logits
+        self, logits: Logits, time: Scalar, row: Direction, right: Logits
     ) -> tuple[Direction, Direction]:
         flat, unravel = ravel_pytree(logits)
 
@@ -136,7 +129,7 @@ class System(eqx.Module):
         )
 
     def _solve_two_players(
-        self, logits: Logits, time: Scalar, row: Row, right: Logits
+        self, logits: Logits, time: Scalar, row: Direction, right: Logits
     ) -> tuple[Direction, Direction]:
         """The player with more actions is eliminated, so that the system is the smaller one's."""
         first = 0 if logits[0].shape[0] <= logits[1].shape[0] else 1
@@ -176,16 +169,8 @@ class System(eqx.Module):
         else:
             payoffs = self.game.payoffs[player]
             payoffs = payoffs if player == 0 else payoffs.T
-        moved = spread(strategies[1 - player], payoffs)
-        return time * self.rates[player] * _center_rows(self.sets[player], moved)
-
-
-def _center_rows(strategies: Simplex, matrix: Array) -> Array:
-    mask = strategies.mask
-    if mask is None:
-        return matrix - matrix.mean(0)
-    inside = jnp.where(mask[:, None], matrix, 0)
-    return jnp.where(mask[:, None], inside - inside.sum(0) / mask.sum(dtype=matrix.dtype), 0)
+        moved = spread(strategies[1 - player][None], payoffs)
+        return time * self.rates[player] * _center(self.sets[player], moved.T).T
 
 
 def solve_columns(matrix: Array, columns: Sequence[Array]) -> list[Array]:
@@ -211,20 +196,19 @@ def payoff_scale(game: AbstractGame, dtype: Any) -> Scalar:
     return jnp.where(scale > 0, scale, 1)
 
 
-def fisher(strategies: tuple[Array, ...], direction: Direction, time: Scalar) -> Row:
+def fisher(strategies: tuple[Array, ...], direction: Direction, time: Scalar) -> Direction:
     r"""The row of a direction: $(D_i \dot z_i, \dot t / t^2)$, `time` being $t$ moved off zero.
 
     Lengths in this metric are those of the paths of $2\sqrt{x_i}$ and $\ln t$, so that neither
     unlikely actions nor the unit of payoffs matter.
     """
     rows = tuple(spread(x, d) for x, d in zip(strategies, direction.logits, strict=True))
-    return Row(rows, safe_divide(direction.time, time * time))
+    return Direction(rows, direction.time / (time * time))
 
 
-def inner(row: Row, direction: Direction) -> Scalar:
-    """The row applied to the direction."""
-    parts = [jnp.vdot(r, d) for r, d in zip(row.logits, direction.logits, strict=True)]
-    return sum(parts, start=row.time * direction.time)
+def apply(row: Direction, direction: Direction) -> Scalar:
+    """The linear form `row` of a direction."""
+    return inner((row.logits, row.time), (direction.logits, direction.time))
 
 
 def hellinger(strategies: tuple[Array, ...], others: tuple[Array, ...]) -> Scalar:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gamejax._joint import Joint, product
+from gamejax._lanes import repeat
 from gamejax._numerics import Sum, fold, inner, require_memory
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, State, Strategy, Utility
@@ -140,6 +141,25 @@ class SelfPlay(AbstractSolver):
             ranges=state.ranges,
         )
 
+    def advance(
+        self,
+        game: AbstractGame,
+        state: SelfPlayState,
+        first: Int[Array, ""],
+        count: Int[Array, ""] | int,
+        *,
+        key: PRNGKeyArray | None,
+    ) -> SelfPlayState:
+        own, static = eqx.partition((self, game), eqx.is_array)
+
+        def body(fixed: Any, state: SelfPlayState, i: Array) -> SelfPlayState:
+            arrays, first, key = fixed
+            solver, game = eqx.combine(arrays, static)
+            return solver.step(game, state, key=fold(key, first + i))
+
+        count = jnp.asarray(count, jnp.int32)
+        return repeat(body, count, (own, first, key), state)
+
     def _round(
         self,
         game: AbstractGame,
@@ -195,6 +215,10 @@ class SelfPlay(AbstractSolver):
 
     def profile(self, state: SelfPlayState) -> Profile:
         return self.averaging.value(state.average, self._outcome(state.strategies))
+
+    def candidates(self, state: SelfPlayState) -> list[Profile]:
+        """What is vouched for, and what would be played next, whose support settles earlier."""
+        return [self.profile(state), state.strategies]
 
     def certificate(self, game: AbstractGame, profile: Profile) -> Scalar:
         """The default, `nash_gap` or `first_order_gap`; of a `Joint`, `coarse_correlated_gap`."""

@@ -1,0 +1,279 @@
+"""Loops over small programs, many at a time: what C does with one game per SIMD lane.
+
+XLA compiles a `vmap` of a loop over small steps into dozens of kernels per step, each launched over
+the whole batch, and its fusion computes shared values again and again. Here the batch is cut into
+chunks that stay in the cache, the chunk stands in the last axis, every reduction and product is
+spelled out in elementwise operations, and the loop of a chunk becomes a single kernel.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
+from jax.extend import core
+from jaxtyping import Array, PyTree
+
+from gamejax._trailing import CALLS, ELEMENTWISE, Value, aligned, closed_jaxpr, grown, interpret
+
+LANES = 64
+"""Games in a chunk: below, LLVM unrolls the loops over them and vectorizes no more; above, more
+cache is taken for nothing (measured for 2 to 8 actions)."""
+LONGEST = 16
+"""The longest sum that is spelled out; beyond, batched products win."""
+GROUP = 8
+"""Terms added in one go; more streams of memory than that are slow."""
+LAYOUT = frozenset(
+    {"broadcast_in_dim", "reshape", "transpose", "slice", "concatenate", "squeeze", "stack", "iota"}
+)
+REDUCE: dict[str, Callable[[Array, Array], Array]] = {
+    "reduce_sum": lax.add,
+    "reduce_max": lax.max,
+    "reduce_min": lax.min,
+    "reduce_prod": lax.mul,
+    "reduce_and": lax.bitwise_and,
+    "reduce_or": lax.bitwise_or,
+}
+Body = Callable[[Any, Any, Array], Any]
+
+
+def repeat(body: Body, count: Array, fixed: PyTree[Array], state: PyTree[Array]) -> PyTree[Array]:
+    """`count` times `state = body(fixed, state, i)`; fast under `jax.vmap` where it can be.
+
+    A `fori_loop`, in every transformation: derivatives are those of the plain loop, and whatever
+    the fast form does not know is mapped as ever. Results agree to rounding.
+
+    Args:
+        body: a pure function of its arguments, which are all the arrays it may use.
+        count: how many times.
+        fixed: what stays the same.
+        state: what changes.
+    """
+
+    def plain(count: Array, fixed: Any, state: Any) -> Any:
+        return lax.fori_loop(jnp.int32(0), count, lambda i, now: body(fixed, now, i), state)
+
+    mappable = jax.custom_batching.custom_vmap(plain)
+
+    @mappable.def_vmap
+    def _(size: int, batched: Any, count: Array, fixed: Any, state: Any) -> Any:
+        return _mapped(body, plain, size, batched, count, fixed, state)
+
+    # A custom rule for vmap alone has no derivatives of its own.
+    differentiable = jax.custom_jvp(lambda *args: mappable(*args))
+    differentiable.defjvp(lambda primals, tangents: jax.jvp(plain, primals, tangents))
+    return differentiable(count, fixed, state)
+
+
+def _mapped(
+    body: Body, plain: Any, size: int, batched: Any, count: Array, fixed: Any, state: Any
+) -> tuple[Any, Any]:
+    """The state after the loops of a batch, and which of its leaves are batched."""
+    count_batched, fixed_batched, state_batched = batched
+
+    def first(tree: Any, flags: Any) -> Any:
+        def one(x: Array, flag: bool) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(x.shape[1:] if flag else x.shape, x.dtype)
+
+        return jax.tree.map(one, tree, flags)
+
+    args = first(fixed, fixed_batched), first(state, state_batched)
+    closed = _needed(jax.make_jaxpr(body)(*args, jax.ShapeDtypeStruct((), jnp.int32)))
+    flags, structure = jax.tree.flatten((fixed_batched, state_batched))
+    num_fixed = len(jax.tree.leaves(fixed))
+    flags = _spread(closed, flags, num_fixed) if not count_batched else [True] * len(flags)
+    after = structure.unflatten(flags)[1]
+
+    def as_ever(count: Array, fixed: Any, state: Any) -> Any:
+        axes = jax.tree.map(lambda flag: 0 if flag else None, batched)
+        out_axes = jax.tree.map(lambda flag: 0 if flag else None, after)
+        return jax.vmap(plain, tuple(axes), out_axes, axis_size=size)(count, fixed, state)
+
+    if count_batched or size < LANES or not _spelled_out(closed):
+        return as_ever(count, fixed, state), after
+    return (
+        lax.platform_dependent(
+            count, fixed, state, cpu=functools.partial(_chunks, closed, size, batched, flags),
+            default=as_ever,
+        ),
+        after,
+    )  # fmt: skip
+
+
+def _needed(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
+    """The program without what nobody reads, such as the keys of games that draw nothing."""
+    jaxpr, kept = closed.jaxpr, []
+    read = {v for v in jaxpr.outvars if not isinstance(v, core.Literal)}
+    for equation in reversed(jaxpr.eqns):
+        if equation.effects or not read.isdisjoint(equation.outvars):
+            kept.append(equation)
+            read.update(v for v in equation.invars if not isinstance(v, core.Literal))
+    return core.ClosedJaxpr(jaxpr.replace(eqns=kept[::-1]), closed.consts)
+
+
+def _spread(closed: core.ClosedJaxpr, flags: list[bool], num_fixed: int) -> list[bool]:
+    """Which leaves differ between members of the batch, sooner or later."""
+    jaxpr = closed.jaxpr
+    while True:
+        different = {v for v, flag in zip(jaxpr.invars, [*flags, False], strict=True) if flag}
+        for equation in jaxpr.eqns:
+            if any(v in different for v in equation.invars if not isinstance(v, core.Literal)):
+                different.update(equation.outvars)
+        after = [not isinstance(v, core.Literal) and v in different for v in jaxpr.outvars]
+        spread = flags[:num_fixed] + [
+            a or b for a, b in zip(flags[num_fixed:], after, strict=True)
+        ]
+        if spread == flags:
+            return flags
+        flags = spread
+
+
+def _spelled_out(closed: core.ClosedJaxpr) -> bool:
+    """Whether every operation has a form made of elementwise operations on few actions."""
+    for equation in closed.jaxpr.eqns:
+        name, params = equation.primitive.name, equation.params
+        if name in CALLS:
+            if not _spelled_out(closed_jaxpr(params[CALLS[name]])):
+                return False
+        elif name in REDUCE:
+            if math.prod(equation.invars[0].aval.shape[a] for a in params["axes"]) > LONGEST:
+                return False
+        elif name == "dot_general":
+            (contracted, _), (batch, _) = params["dimension_numbers"]
+            left = equation.invars[0].aval.shape
+            if len(contracted) != 1 or batch or left[contracted[0]] > LONGEST:
+                return False
+        elif name not in ELEMENTWISE | LAYOUT:
+            return False
+    return True
+
+
+def _chunks(
+    closed: core.ClosedJaxpr, size: int, batched: Any, flags: list[bool],
+    count: Array, fixed: Any, state: Any,
+) -> Any:  # fmt: skip
+    """The loops of the whole batch, chunk by chunk."""
+    num_chunks = max(1, size // LANES)
+    lanes = -(-size // (num_chunks * 16)) * 16
+    leaves = [jnp.asarray(x) for x in jax.tree.leaves((fixed, state))]
+    num_fixed = len(jax.tree.leaves(fixed))
+    given = jax.tree.leaves(batched[1:])
+
+    def cut(x: Array, flag: bool) -> Array:
+        if not flag:
+            x = lax.broadcast_in_dim(x, (size, *x.shape), tuple(range(1, x.ndim + 1)))
+        missing = num_chunks * lanes - size
+        if missing:
+            x = lax.concatenate([x, jnp.repeat(x[-1:], missing, axis=0)], 0)
+        return jnp.moveaxis(x.reshape(num_chunks, lanes, *x.shape[1:]), 1, -1)
+
+    chunks = [cut(x, g) if f else x for x, f, g in zip(leaves, flags, given, strict=True)]
+    chunks = _alike(chunks, flags)
+    shared = [x for x, flag in zip(chunks, flags, strict=True) if not flag]
+
+    def run(count: Array, shared: list[Array], own: list[Array]) -> Any:
+        rest = iter(shared), iter(own)
+        values = [Value(next(rest[flag]), flag) for flag in flags]
+        consts, start = values[:num_fixed], [v.array for v in values[num_fixed:]]
+
+        def step(i: Array, now: list[Array]) -> list[Array]:
+            carry = [Value(x, flag) for x, flag in zip(now, flags[num_fixed:], strict=True)]
+            moved = interpret(closed, lanes, [*consts, *carry, Value(i, False)], RULES)
+            return [
+                grown(v, lanes) if flag else v.array
+                for v, flag in zip(moved, flags[num_fixed:], strict=True)
+            ]
+
+        # Inputs come out again, as XLA aborts on a parameter that it has found unused.
+        return lax.fori_loop(jnp.int32(0), count, step, start), (count, shared, own)
+
+    own = [x for x, flag in zip(chunks, flags, strict=True) if flag]
+    kernel = functools.partial(_apart, jax.jit(run), xla_cpu_small_call="true")
+    outputs = lax.map(lambda chunk: kernel(count, shared, chunk)[0], own)
+
+    def joined(x: Array, flag: bool) -> Array:
+        if not flag:
+            return x[0]
+        x = jnp.moveaxis(x, -1, 1)
+        return x.reshape(num_chunks * lanes, *x.shape[2:])[:size]
+
+    finals = [joined(x, f) for x, f in zip(outputs, flags[num_fixed:], strict=True)]
+    return jax.tree.structure(state).unflatten(finals)
+
+
+def _alike(chunks: list[Array], flags: list[bool]) -> list[Array]:
+    """The same, all varying over the same axes of a mesh, so that loops keep their types."""
+    corners = [x[(0,) * x.ndim] for x in chunks if jnp.issubdtype(x.dtype, jnp.inexact)]
+    either = functools.reduce(lax.bitwise_or, [lax.ne(x, x) for x in corners])
+    return [
+        lax.select(lax.broadcast(either, x.shape), x, x) if flag else x
+        for x, flag in zip(chunks, flags, strict=True)
+    ]
+
+
+def _apart(function: Any, *args: Any, **tags: str) -> Any:
+    """Call a jitted function as a unit of its own, which no fusion looks into."""
+    with set_xla_metadata(inlineable="false", **tags):
+        return function(*args)
+
+
+def _reduce(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Value]:
+    value, name = inputs[0], equation.primitive.name
+    array = value.array
+    for axis in sorted(equation.params["axes"], reverse=True):
+        array = _apart(functools.partial(_folded, name, axis), array)
+    return [Value(array, value.batched)]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _folded(name: str, axis: int, array: Array) -> Array:
+    """The reduction over one axis, entry by entry."""
+    entries = [lax.index_in_dim(array, k, axis, False) for k in range(array.shape[axis])]
+    return functools.reduce(REDUCE[name], entries)
+
+
+def _dot(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Value]:
+    ((left,), (right,)), _ = equation.params["dimension_numbers"]
+    a, b = inputs
+    shape = equation.outvars[0].aval.shape
+    batched = a.batched or b.batched
+    length = a.array.shape[left]
+    total = None
+    for begin in range(0, length, GROUP):
+        static = left, right, begin, min(begin + GROUP, length), (*shape, size)[: len(shape) + batched]
+        flags = a.batched, b.batched
+        if total is None:
+            total = _apart(functools.partial(_terms, static, flags), a.array, b.array)
+        else:
+            total = _apart(functools.partial(_more_terms, static, flags), total, a.array, b.array)
+    return [Value(total, batched)]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _terms(static: Any, flags: tuple[bool, bool], a: Array, b: Array) -> Array:
+    """Some of the terms of an inner product, added up."""
+    left, right, begin, end, shape = static
+
+    def term(k: int) -> Array:
+        x, y = lax.index_in_dim(a, k, left, False), lax.index_in_dim(b, k, right, False)
+        own = x.ndim - flags[0]
+        last = (len(shape) - 1,)
+        first_axes = (*range(own), *(last if flags[0] else ()))
+        second_axes = (*range(own, own + y.ndim - flags[1]), *(last if flags[1] else ()))
+        return lax.mul(
+            lax.broadcast_in_dim(x, shape, first_axes), lax.broadcast_in_dim(y, shape, second_axes)
+        )
+
+    return functools.reduce(lax.add, [term(k) for k in range(begin, end)])
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _more_terms(static: Any, flags: tuple[bool, bool], total: Array, a: Array, b: Array) -> Array:
+    return lax.add(total, _terms.__wrapped__(static, flags, a, b))
+
+
+RULES = {"dot_general": _dot, **dict.fromkeys(REDUCE, _reduce)}
