@@ -6,8 +6,21 @@ Markdown report per question into `benchmarks/results/`.
 A question is a module with
     ASKS: str                                  what it answers, in one sentence
     rows(profile: str) -> Iterator[dict]       one flat dict per measurement, written as they come
+    goals(rows) -> list[Goal]                  optional: what was hoped for and what came
+    draw(runs, folder, label) -> list[Picture] optional: pictures for the report
+    digest(rows) -> list[dict]                 optional: what the Markdown shows of many rows
+    TRIED: str                                 optional: what was tried where goals are missed
 and a line in `QUESTIONS`. Profiles are "tiny" (tests), "fast" (under 20 s, for every change) and
-"full". Times come from `benchmarks.timing.measure` alone.
+"full". Times come from `benchmarks.timing` alone. Each run is a process on as many cores as it
+says; on a CPU every core is a device of JAX (`benchmarks.devices`).
 """
 
-QUESTIONS = {"bandits": "benchmarks.bandits"}
+QUESTIONS = {
+    "zero_sum": "benchmarks.zero_sum",
+    "map": "benchmarks.map",
+    "iterations": "benchmarks.iterations",
+    "bimatrix": "benchmarks.bimatrix",
+    "correlated": "benchmarks.correlated",
+    "scaling": "benchmarks.scaling",
+    "bandits": "benchmarks.bandits",
+}

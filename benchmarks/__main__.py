@@ -47,8 +47,10 @@ def conclude(name: str, label: str, folder: Path, runs: list[report.Run]) -> lis
     folder.mkdir(parents=True, exist_ok=True)
     goals = [module.goals(rows) for _, rows in runs] if hasattr(module, "goals") else []
     pictures = module.draw(runs, folder, label) if hasattr(module, "draw") else []
-    tried = getattr(module, "TRIED", "")
-    written = report.write(folder, label, runs, goals=goals, pictures=pictures, tried=tried)
+    tried, digest = getattr(module, "TRIED", ""), getattr(module, "digest", None)
+    written = report.write(
+        folder, label, runs, goals=goals, pictures=pictures, tried=tried, digest=digest
+    )
     return [*written, *(picture.path for picture in pictures), report.index(folder)]
 
 

@@ -24,26 +24,28 @@ class Rival:
         name: as it stands in the report.
         call: does the work, taking nothing; `None` where it cannot (the note says why).
         amount: how much work a call does, in units such as games.
-        answer: of the result of `call`, what the task's certificate takes.
+        answer: of the result of `call`, what the task's certificate takes; `None`: nothing.
         games: how many games, the first ones of the task, that answer is about.
         ours: whether it is gamejax's.
         dtype: what it computes in.
         version: of the package.
         flops: multiplications and additions of a call, also as a function of its result.
         warm_up: a cheaper call that compiles the same code.
+        tol: where its tolerance is not that of the race.
         note: what a reader must know.
     """
 
     name: str
     call: Callable[[], Any] | None = None
     amount: float = 1.0
-    answer: Callable[[Any], np.ndarray] = np.asarray
+    answer: Callable[[Any], np.ndarray] | None = np.asarray
     games: int | None = None
     ours: bool = False
     dtype: str = "float64"
     version: str | None = None
     flops: float | Callable[[Any], float] | None = None
     warm_up: Callable[[], Any] | None = None
+    tol: float | None = None
     note: str | None = None
 
 
@@ -82,10 +84,15 @@ def race(
     )
     rows = []
     for rival in rivals:
-        row = {**facts, "tol": tol, "implementation": rival.name, "version": rival.version}
+        row = {
+            **facts,
+            "tol": rival.tol or tol,
+            "implementation": rival.name,
+            "version": rival.version,
+        }
         row |= {"ours": rival.ours, "dtype": rival.dtype, "cores": cores}
         if rival.call is not None:
-            row |= _measured(rival, timings[rival.name], certify, tol, cores)
+            row |= _measured(rival, timings[rival.name], certify, row["tol"], cores)
         rows.append(row | {"note": rival.note})
     return compared(rows)
 
@@ -97,7 +104,9 @@ def _measured(
     tol: float | None,
     cores: int,
 ) -> dict[str, Any]:
-    gaps = None if certify is None else certify(rival.answer(found.result))
+    gaps = None
+    if certify is not None and rival.answer is not None:
+        gaps = certify(rival.answer(found.result))
     flops = rival.flops(found.result) if callable(rival.flops) else rival.flops
     speed = None if flops is None else flops / found.median_s
     return {
@@ -127,7 +136,11 @@ def compared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def fastest(rows: Sequence[dict[str, Any]], *, ours: bool | None = None) -> dict[str, Any] | None:
     """The fastest row that solves its task (99.9% of the games); of gamejax's, others' or all."""
-    able = [row for row in rows if row.get("per_s") and (row["within"] is None or row["within"] >= 0.999)]
+    able = [
+        row
+        for row in rows
+        if row.get("per_s") and (row["within"] is None or row["within"] >= 0.999)
+    ]
     able = [row for row in able if ours is None or row["ours"] == ours]
     return max(able, key=lambda row: row["per_s"], default=None)
 
@@ -149,6 +162,8 @@ def missing(modules: Sequence[str]) -> str | None:
 
 def version(distribution: str) -> str | None:
     """The version of a package; `None` where it is not installed."""
+    if not distribution:
+        return None
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

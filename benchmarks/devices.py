@@ -22,7 +22,7 @@ def mesh(cores: int) -> Mesh | None:
     return jax.make_mesh((cores,), ("games",), devices=jax.devices()[:cores])
 
 
-def over_devices(function: Callable[..., Any], cores: int) -> Callable[..., Any]:
+def over_devices(function: Callable[..., Any], cores: int) -> Any:
     """A jitted function whose leading axis, a multiple of the devices, is spread over them."""
     devices = mesh(cores)
     if devices is None:

@@ -1,12 +1,13 @@
 """What a user writes today around packages that solve one game a call: a loop over games.
 
-Imports of the packages stand in the functions and nothing here imports jax, so that a fresh process
+Packages are imported in the functions and nothing here imports jax, so that a fresh process
 starts quickly. Every loop takes float64 payoffs and returns profiles of shape `(games, 2, n)`.
 """
 
 import atexit
 import contextlib
 import functools
+import importlib
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -33,25 +34,26 @@ def highs(payoffs: np.ndarray) -> np.ndarray:
 
 
 def nashpy(payoffs: np.ndarray) -> np.ndarray:
-    """nashpy's `linear_program`."""
-    import nashpy
+    """Nashpy's `linear_program`."""
+    nashpy = importlib.import_module("nashpy")
 
     return np.asarray([nashpy.Game(payoff).linear_program() for payoff in payoffs])
 
 
 def pygambit(payoffs: np.ndarray) -> np.ndarray:
     """Gambit's linear program in floating point, the construction of the game included."""
-    from pygambit import Game, nash
-
-    return np.asarray(
-        [_of_gambit(nash.lp_solve(Game.from_arrays(a, -a), rational=False)) for a in payoffs]
-    )
+    gambit = importlib.import_module("pygambit")
+    profiles = []
+    for a in payoffs:
+        found = gambit.nash.lp_solve(gambit.Game.from_arrays(a, -a), rational=False)
+        profiles.append(_of_gambit(found))
+    return np.asarray(profiles)
 
 
 def open_spiel(payoffs: np.ndarray) -> np.ndarray:
     """OpenSpiel's linear program."""
-    import pyspiel
-    from open_spiel.python.algorithms import lp_solver
+    pyspiel = importlib.import_module("pyspiel")
+    lp_solver = importlib.import_module("open_spiel.python.algorithms.lp_solver")
 
     games = [pyspiel.create_matrix_game(a.tolist(), (-a).tolist()) for a in payoffs]
     found = [lp_solver.solve_zero_sum_matrix_game(game)[:2] for game in games]
@@ -59,11 +61,11 @@ def open_spiel(payoffs: np.ndarray) -> np.ndarray:
 
 
 def nashpy_bimatrix(payoffs: np.ndarray) -> np.ndarray:
-    """nashpy's `lemke_howson` from label 0; `payoffs` is `(games, 2, n, n)`.
+    """Nashpy's `lemke_howson` from label 0; `payoffs` is `(games, 2, n, n)`.
 
     Its integer pivoting overflows in some 8 x 8 games and would never end there: no answer.
     """
-    import nashpy
+    nashpy = importlib.import_module("nashpy")
 
     profiles = np.full(payoffs.shape[:3], np.nan)
     for profile, (a, b) in zip(profiles, payoffs, strict=True):
@@ -74,14 +76,12 @@ def nashpy_bimatrix(payoffs: np.ndarray) -> np.ndarray:
 
 def pygambit_bimatrix(payoffs: np.ndarray) -> np.ndarray:
     """Gambit's `lcp_solve` in floating point, up to the first equilibrium."""
-    from pygambit import Game, nash
-
-    return np.asarray(
-        [
-            _of_gambit(nash.lcp_solve(Game.from_arrays(a, b), rational=False, stop_after=1))
-            for a, b in payoffs
-        ]
-    )
+    gambit = importlib.import_module("pygambit")
+    profiles = []
+    for a, b in payoffs:
+        game = gambit.Game.from_arrays(a, b)
+        profiles.append(_of_gambit(gambit.nash.lcp_solve(game, rational=False, stop_after=1)))
+    return np.asarray(profiles)
 
 
 def coarse_any(payoffs: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """MPAX, a first-order solver of linear programs in JAX, mapped over zero-sum games."""
 
+import importlib
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,11 @@ from benchmarks.devices import over_devices
 
 def solver(eps: float, dtype: str, cores: int) -> Callable[[np.ndarray], jax.Array]:
     """A compiled function from payoffs `(games, n, n)` to profiles `(games, 2, n)`."""
-    from mpax import create_lp, raPDHG  # pyright: ignore[reportMissingImports]
+    mpax = importlib.import_module("mpax")
 
     def one(payoff: jax.Array) -> jax.Array:
         n = payoff.shape[0]
-        program: Any = create_lp(
+        program = mpax.create_lp(
             c=jnp.zeros(n + 1, dtype).at[n].set(-1),
             A=jnp.append(jnp.ones((1, n), dtype), jnp.zeros((1, 1), dtype), axis=1),
             b=jnp.ones(1, dtype),
@@ -26,8 +26,7 @@ def solver(eps: float, dtype: str, cores: int) -> Callable[[np.ndarray], jax.Arr
             u=jnp.full(n + 1, jnp.inf, dtype),
             use_sparse_matrix=False,
         )
-        method: Any = raPDHG(eps_abs=eps, eps_rel=eps, verbose=False)
-        found = method.optimize(program)
+        found = mpax.raPDHG(eps_abs=eps, eps_rel=eps, verbose=False).optimize(program)
         return jnp.stack([found.primal_solution[:n], found.dual_solution[1:]])
 
     return over_devices(jax.vmap(one), cores)

@@ -1,9 +1,12 @@
 """Compiled loops over games: quantecon's solvers and self-play by hand, spread by `prange`."""
 
-import numba
+import numba  # pyright: ignore[reportMissingImports]
 import numpy as np
-from quantecon.game_theory.lemke_howson import _get_mixed_actions, _lemke_howson_capping
-from quantecon.optimize.minmax import minmax
+from quantecon.game_theory.lemke_howson import (  # pyright: ignore[reportMissingImports]
+    _get_mixed_actions,
+    _lemke_howson_capping,
+)
+from quantecon.optimize.minmax import minmax  # pyright: ignore[reportMissingImports]
 
 
 @numba.njit(parallel=True)
@@ -33,7 +36,9 @@ def quantecon_lemke_howson(payoffs: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(fastmath=True)
-def _learn(learner, rate, utility, strategy, memory):
+def _learn(
+    learner: int, rate: float, utility: np.ndarray, strategy: np.ndarray, memory: np.ndarray
+) -> None:
     """One learner sees the utilities of the round and moves on, in place."""
     n = len(strategy)
     if learner == 0:

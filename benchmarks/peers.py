@@ -70,16 +70,20 @@ BIMATRIX = (
         "quantecon",
         _quantecon("quantecon_lemke_howson"),
     ),
-    Peer("nashpy lemke_howson", ("nashpy",), "nashpy", in_loop(peer_loops.nashpy_bimatrix), slow=True),
     Peer(
-        "pygambit lcp_solve", ("pygambit",), "pygambit", in_loop(peer_loops.pygambit_bimatrix), slow=True
+        "nashpy lemke_howson", ("nashpy",), "nashpy", in_loop(peer_loops.nashpy_bimatrix), slow=True
+    ),
+    Peer(
+        "pygambit lcp_solve",
+        ("pygambit",),
+        "pygambit",
+        in_loop(peer_loops.pygambit_bimatrix),
+        slow=True,
     ),
 )
 
 
-def rivals(
-    peers: Sequence[Peer], payoffs: np.ndarray, cores: int, limit_s: float
-) -> list[Rival]:
+def rivals(peers: Sequence[Peer], payoffs: np.ndarray, cores: int, limit_s: float) -> list[Rival]:
     """The peers with as many of the games as they do in about `limit_s` seconds."""
     return [rival(peer, payoffs, cores, limit_s) for peer in peers]
 

@@ -10,17 +10,15 @@ import numpy as np
 from benchmarks.report import Picture, Run, text
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402 -- after the choice of where to draw
-from matplotlib.colors import LogNorm  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.colors import LogNorm
 
-from gamejax.plot import COLORS  # noqa: E402
+from gamejax.plot import COLORS
 
 OURS, OTHERS = COLORS[0], COLORS[6]
 
 
-def speeds(
-    runs: Sequence[Run], path: Path, caption: str, by: Sequence[str] = ()
-) -> Picture:
+def speeds(runs: Sequence[Run], path: Path, caption: str, by: Sequence[str] = ()) -> Picture:
     """Horizontal bars on a log scale, a panel per value of `by` and run, gamejax in blue."""
     panels = []
     for environment, rows in runs:
@@ -54,7 +52,12 @@ def speeds(
 def label(row: dict[str, Any]) -> str:
     """The speed beside a bar, and the share of games that a rival leaves unsolved."""
     unsolved = "" if row["within"] is None or row["within"] >= 0.999 else "*"
-    return text(row["per_s"]) + unsolved
+    return thousands(row["per_s"]) + unsolved
+
+
+def thousands(value: float) -> str:
+    """Three digits, with separators: 522,000."""
+    return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else text(value)
 
 
 def lines(
@@ -65,6 +68,7 @@ def lines(
     panel: str,
     x: str,
     y: str,
+    ylabel: str,
     series: str = "implementation",
 ) -> Picture:
     """Log-log curves, a panel per value of one column, a curve per value of another."""
@@ -80,21 +84,21 @@ def lines(
             points = [(r[x], r[y]) for r in rows if r[panel] == value and r[series] == name]
             if points:
                 color = COLORS[k % len(COLORS)]
-                ax.plot(*zip(*sorted(points), strict=True), "o-", ms=4, color=color, label=str(name))
+                ax.plot(
+                    *zip(*sorted(points), strict=True), "o-", ms=4, color=color, label=str(name)
+                )
         ax.set(xscale="log", yscale="log", xlabel=x, title=str(value))
         ticks = sorted({row[x] for row in rows if row[panel] == value})
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()
         ax.grid(alpha=0.25)
         ax.spines[["top", "right"]].set_visible(False)
-    axes.flat[0].set_ylabel(y)
+    axes.flat[0].set_ylabel(ylabel)
     axes.flat[0].legend(frameon=False, fontsize=8)
     return save(figure, path, caption)
 
 
-def ratios(
-    cells: dict[tuple[int, int], tuple[float, str]], path: Path, caption: str
-) -> Picture:
+def ratios(cells: dict[tuple[int, int], tuple[float, str]], path: Path, caption: str) -> Picture:
     """A grid of actions by games: how much faster gamejax is than the fastest peer, and which."""
     sizes = sorted({n for n, _ in cells})
     batches = sorted({b for _, b in cells})

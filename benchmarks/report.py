@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ def write(
     goals: Sequence[Sequence[Goal]] = (),
     pictures: Sequence[Picture] = (),
     tried: str = "",
+    digest: Callable[[Sequence[dict]], Sequence[dict]] | None = None,
 ) -> tuple[Path, Path]:
     """Write `name.json` and `name.md`.
 
@@ -65,6 +66,7 @@ def write(
         goals: of each run, the same goals in the same order.
         pictures: files in the folder.
         tried: what was tried where a goal is missed, in Markdown.
+        digest: what the Markdown shows of the rows; default all.
     """
     asks = runs[0][0]["question"]
     runs = [({k: v for k, v in e.items() if k != "question"}, rows) for e, rows in runs]
@@ -85,7 +87,8 @@ def write(
     parts += [f"![{p.caption}]({p.path.name})\n\n{p.caption}\n" for p in pictures]
     for environment, rows in runs:
         facts = ", ".join(f"{key} {value}" for key, value in environment.items())
-        parts.append(f"## {environment['cores']} core(s)\n\n{facts}\n\n{table(rows)}")
+        lines = rows if digest is None else digest(rows)
+        parts.append(f"## {environment['cores']} core(s)\n\n{facts}\n\n{table(lines)}")
     shown = {key for _, rows in runs for row in rows for key in row}
     meanings = [f"- `{key}`: {meaning}" for key, meaning in LEGEND.items() if key in shown]
     parts.append("## Columns\n\n" + "\n".join(meanings) + "\n" if meanings else "")
@@ -107,7 +110,9 @@ def goal_table(goals: Sequence[Sequence[Goal]], cores: Sequence[int]) -> str:
 
 def index(folder: Path) -> Path:
     """Write `README.md`: every question of the folder, its goals and what was measured."""
-    parts = ["# Benchmark results\n\nMade by `python -m benchmarks`; each line links to a report.\n"]
+    parts = [
+        "# Benchmark results\n\nMade by `python -m benchmarks`; each line links to a report.\n"
+    ]
     for file in sorted(folder.glob("*.json")):
         data = json.loads(file.read_text())
         cores = [run["environment"]["cores"] for run in data["runs"]]

@@ -100,9 +100,7 @@ def compare(
         median = statistics.median(seconds)
         compiling = cold[name] if name in (warm_ups or {}) else max(0.0, cold[name] - median)
         peak = max(peaks[name], default=None)
-        found[name] = Timing(
-            compiling, min(seconds), median, len(seconds), peak, results[name]
-        )
+        found[name] = Timing(compiling, min(seconds), median, len(seconds), peak, results[name])
     return found
 
 

@@ -1,5 +1,6 @@
 """How fast are thousands of 8 x 8 zero-sum games solved, to 1e-3 and exactly?"""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from gamejax.solvers import SimplexMethod
 
 ASKS = __doc__ or ""
 PROFILES = {
-    "tiny": {"n": 3, "games": 64, "budget_s": 0.0, "limit_s": 0.01, "slow": False},
-    "fast": {"n": 8, "games": 1024, "budget_s": 0.3, "limit_s": 0.1, "slow": True},
-    "full": {"n": 8, "games": 4096, "budget_s": 6.0, "limit_s": 1.0, "slow": True},
+    "tiny": {"n": 3, "games": 64, "budget_s": 0.0, "limit_s": 0.01, "all": False},
+    "fast": {"n": 8, "games": 1024, "budget_s": 0.3, "limit_s": 0.1, "all": True},
+    "full": {"n": 8, "games": 4096, "budget_s": 6.0, "limit_s": 1.0, "all": True},
 }
 EXACT, ROUGH = 1e-9, 1e-3
 FAR_BEHIND = ("scipy HiGHS", "nashpy", "pygambit lp_solve", "OpenSpiel LP", "MPAX raPDHG, vmapped")
@@ -34,37 +35,41 @@ def rows(profile: str) -> Iterator[dict[str, Any]]:
         return nash_conv(payoffs[: len(answer)], answer)
 
     for tol in (EXACT, ROUGH):
-        rivals = [*gamejax_rivals(games, n, tol, cores), *others(payoffs, tol, cores, sizes)]
-        yield from race(
-            facts, rivals, certify, tol=tol, cores=cores, budget_s=sizes["budget_s"]
-        )
+        rivals = [
+            *gamejax_rivals(games, n, tol, cores, sizes["all"]),
+            *others(payoffs, tol, cores, sizes),
+        ]
+        yield from race(facts, rivals, certify, tol=tol, cores=cores, budget_s=sizes["budget_s"])
 
 
-def gamejax_rivals(games: Any, n: int, tol: float, cores: int) -> list[Rival]:
-    """gamejax's entries for this tolerance."""
-    exact = ours.batch("gamejax SimplexMethod", games, SimplexMethod(), tol, cores, dtype="float64")
-    if tol == EXACT:
-        return [exact]
-    flops = ours.product_flops(n)
-    options: dict[str, Any] = {"dtype": "float32", "check_every": 50}
-    solver = ours.REGRET_MATCHING
-    return [
-        exact,
-        ours.batch("gamejax PRM+", games, solver, tol, cores, flops=flops, **options),
-        ours.mapped("gamejax PRM+, vmap(solve)", games, solver, tol, cores, **options),
+def gamejax_rivals(games: Any, n: int, tol: float, cores: int, both: bool) -> list[Rival]:
+    """Entries through `solve_batch` and, where `both`, through `vmap(solve)`."""
+    entries = (("", ours.batch), (", vmap(solve)", ours.mapped))[: 1 + both]
+    found = [
+        entry(f"gamejax SimplexMethod{how}", games, SimplexMethod(), tol, cores, dtype="float64")
+        for how, entry in entries
     ]
+    if tol == EXACT:
+        return found
+    options: dict[str, Any] = {"dtype": "float32", "check_every": 50}
+    found += [
+        entry(f"gamejax PRM+{how}", games, ours.REGRET_MATCHING, tol, cores, **options)
+        for how, entry in entries
+    ]
+    counted = dataclasses.replace(found[-len(entries)], flops=ours.product_flops(n))
+    return [*found[: -len(entries)], counted, *found[len(found) + 1 - len(entries) :]]
 
 
 def others(payoffs: Any, tol: float, cores: int, sizes: dict[str, Any]) -> list[Rival]:
     """The peers for this tolerance."""
     limit = sizes["limit_s"]
-    slow = peers.ZERO_SUM if sizes["slow"] else peers.ZERO_SUM[:0]
+    slow = peers.ZERO_SUM if sizes["all"] else peers.ZERO_SUM[:0]
     found = [peers.c_simplex(payoffs, cores, limit), *peers.rivals(slow, payoffs, cores, limit)]
     if tol == ROUGH:
         found.append(
             peers.c_regret_matching(payoffs, tol, cores, max_steps=100_000, check_every=50)
         )
-        found += [peers.mpax(payoffs, tol, cores, limit)] if sizes["slow"] else []
+        found += [peers.mpax(payoffs, tol, cores, limit)] if sizes["all"] else []
     return found
 
 
@@ -82,7 +87,9 @@ def goals(rows: Sequence[dict[str, Any]]) -> list[Goal]:
         found.append(Goal(f"speed over {name}", 100.0, over(best, row)))
     plays = [row for name, row in rough.items() if "PRM+" in name]
     found.append(
-        Goal("PRM+ to 1e-3: speed over C", 0.8, over(fastest(plays, ours=True), rough.get("C PRM+")))
+        Goal(
+            "PRM+ to 1e-3: speed over C", 0.8, over(fastest(plays, ours=True), rough.get("C PRM+"))
+        )
     )
     return found
 

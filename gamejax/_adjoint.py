@@ -100,18 +100,31 @@ def implicit(
         x, trusted, parameters = primals
         root = solution(x, trusted, parameters)
         _, change = jax.jvp(lambda p: residual(root, p), (parameters,), (tangents[2],))
-        jacobian = lx.JacobianLinearOperator(lambda z, p: residual(z, p), root, parameters)
-        moved = lx.linear_solve(jacobian, change, linear_solver, throw=False).value
 
-        def gate(x: Array) -> Array:
-            return x * jnp.where(trusted, -1, jnp.nan).astype(x.dtype)
+        def derivative(v: Profile) -> Profile:
+            return jax.jvp(lambda z: residual(z, parameters), (root,), (v,))[1]
 
-        return root, jax.tree.map(gate, moved)
+        moved = _solve_linear(derivative, change, linear_solver)
+        return root, jax.tree.map(
+            lambda d: d * jnp.where(trusted, -1, jnp.nan).astype(d.dtype), moved
+        )
 
     moving = solution(refined, reliable, dynamic)
     still = jax.lax.stop_gradient(moving)
     shown = jax.tree.map(lambda x, m, s: x + (m - s), fixed[0], moving, still)
     return Differentiable(shown, condition, reliable)
+
+
+def _solve_linear(
+    function: Callable[[Profile], Profile], right: Profile, linear_solver: lx.AbstractLinearSolver
+) -> Profile:
+    """Solve with a linear function, differentiably; non-finite numbers pass, none raises."""
+
+    def solve(linear: Callable[[Profile], Profile], b: Profile) -> Profile:
+        operator = lx.FunctionLinearOperator(linear, jax.eval_shape(lambda: b))
+        return lx.linear_solve(operator, b, linear_solver, throw=False).value
+
+    return jax.lax.custom_linear_solve(function, right, solve, solve)
 
 
 def _inspect(

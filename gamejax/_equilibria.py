@@ -1,7 +1,6 @@
 """Front doors: several or all equilibria of a game, and the value of a zero-sum one."""
 
-import math
-from typing import Literal
+from typing import Literal, get_args
 
 import equinox as eqx
 import jax
@@ -13,24 +12,25 @@ from gamejax._numerics import HIGHEST
 from gamejax._types import Scalar
 from gamejax.games import AbstractGame, MatrixGame
 from gamejax.games._pure import action_masks, payoff_tensor
-from gamejax.games._supports import (
-    Equilibria,
-    Indifference,
-    any_continuum,
-    distinct,
-    indifference_on,
-    normalize,
-    subsets,
-)
+from gamejax.games._supports import Equilibria, any_continuum, distinct
 from gamejax.games.analysis import pure_gains
 from gamejax.metrics import nash_gap
-from gamejax.sets._checks import is_concrete
+from gamejax.solvers import LemkeHowson
+from gamejax.solvers._simplex_method import check_constant_sum
+from gamejax.solvers._support_enumeration import (
+    MAX_SUPPORT_PAIRS,
+    count_pairs,
+    pairs_among,
+    require_few_pairs,
+    scan_supports,
+    unit_tables,
+)
 
-MAX_SUPPORT_PAIRS = 200_000
-"""Support enumeration refuses more pairs than this: minutes of work and no end in sight."""
+MOST_ROUNDS = 2**30
+Method = Literal["pure", "supports", "lemke_howson"]
 
 
-def equilibria(game: AbstractGame, method: Literal["pure", "supports"] | None = None) -> Equilibria:
+def equilibria(game: AbstractGame, method: Method | None = None) -> Equilibria:
     r"""Several or all Nash equilibria of a game, each with its recomputed gap.
 
     `"pure"` scans all pure profiles: the list holds every pure equilibrium, and `complete` is
@@ -39,35 +39,36 @@ def equilibria(game: AbstractGame, method: Literal["pure", "supports"] | None = 
     batches; in a non-degenerate game these are all equilibria and `complete` is `True`. A game is
     degenerate if some strategy has more best responses than actions it plays, which is checked (up
     to rounding); then there may be further, even infinitely many, equilibria, and `complete` is
-    `False`. A host function.
+    `False`. `"lemke_howson"` (two players) follows the path of every action as a label, all at
+    once, and gives the different ends: at least one equilibrium, of games of any size, and
+    `complete` is `False`. A host function.
 
     Args:
         game: a game whose players choose from simplices.
-        method: `"pure"`, `"supports"`, or `None` for `"supports"` with two players of few enough
-            actions and `"pure"` otherwise.
+        method: `"pure"`, `"supports"`, `"lemke_howson"`, or `None`: with two players `"supports"`
+            if they have few enough actions and `"lemke_howson"` if not, with more players `"pure"`.
 
     Raises:
         ValueError: the method is unknown or does not apply, or there are too many supports.
 
     References:
-        dickhaut1991; vonstengel2002 (degeneracy).
+        dickhaut1991, lemke1964; vonstengel2002 (degeneracy).
     """
-    if method not in ("pure", "supports", None):
-        raise ValueError(f'method must be "pure", "supports" or None, got {method!r}.')
+    if method not in (*get_args(Method), None):
+        raise ValueError(f"method must be one of {get_args(Method)} or None, got {method!r}.")
     masks = [np.asarray(mask) for mask in action_masks(game)]
-    pairs = math.comb(sum(int(mask.sum()) for mask in masks), int(masks[0].sum())) - 1
-    if method is None:
-        method = "supports" if len(masks) == 2 and pairs <= MAX_SUPPORT_PAIRS else "pure"
-    if method == "pure":
+    counts = [int(mask.sum()) for mask in masks]
+    if method is None and len(masks) == 2:
+        few = count_pairs(*counts) <= MAX_SUPPORT_PAIRS
+        method = "supports" if few else "lemke_howson"
+    if method in ("pure", None):
         return _pure(game)
     if len(masks) != 2:
-        raise ValueError(f'method="supports" is for two players, the game has {len(masks)}.')
-    if pairs > MAX_SUPPORT_PAIRS:
-        raise ValueError(
-            f"There are {pairs} pairs of supports of equal size, more than {MAX_SUPPORT_PAIRS}; "
-            'use method="pure" or a solver that finds one equilibrium.'
-        )
-    return _by_supports(game, masks[0], masks[1])
+        raise ValueError(f"method={method!r} is for two players, the game has {len(masks)}.")
+    if method == "lemke_howson":
+        return _by_labels(game, *masks)
+    require_few_pairs(*counts)
+    return _by_supports(game, *masks)
 
 
 def _pure(game: AbstractGame) -> Equilibria:
@@ -82,44 +83,46 @@ def _pure(game: AbstractGame) -> Equilibria:
 
 
 def _by_supports(game: AbstractGame, rows: np.ndarray, columns: np.ndarray) -> Equilibria:
-    first, second = [], []
-    for size in range(1, min(int(rows.sum()), int(columns.sum())) + 1):
-        own, other = subsets(rows, size), subsets(columns, size)
-        first.append(np.repeat(own, len(other), axis=0))
-        second.append(np.tile(other, (len(own), 1)))
-    row_supports = jnp.asarray(np.concatenate(first))
-    column_supports = jnp.asarray(np.concatenate(second))
-    x, y, gaps = _solve_supports(game, row_supports, column_supports)
-
-    both = np.flatnonzero(np.asarray(x.valid & y.valid))
-    kept = both[distinct([np.asarray(x.strategy)[both], np.asarray(y.strategy)[both]])]
-    profiles = (x.strategy[kept], y.strategy[kept])
-    a, b = _tables(game)
+    supports = [jnp.asarray(side) for side in pairs_among(rows, columns)]
+    scan = _scan(game, *supports)
+    found = np.flatnonzero(np.asarray(scan.found))
+    x, y = np.asarray(scan.rows.strategy), np.asarray(scan.columns.strategy)
+    kept = found[distinct([x[found], y[found]])]
+    a, b = unit_tables(game)
     degenerate = (
-        bool((x.crowded | y.crowded).any())
-        or any_continuum(a, y, row_supports, column_supports, jnp.asarray(rows))
-        or any_continuum(b, x, column_supports, row_supports, jnp.asarray(columns))
+        bool((scan.rows.crowded | scan.columns.crowded).any())
+        or any_continuum(a, scan.columns, supports[0], supports[1], jnp.asarray(rows))
+        or any_continuum(b, scan.rows, supports[1], supports[0], jnp.asarray(columns))
     )
-    return Equilibria(profiles, gaps[kept], len(kept), not degenerate)
+    profiles = (scan.rows.strategy[kept], scan.columns.strategy[kept])
+    return Equilibria(profiles, scan.gaps[kept], len(kept), not degenerate)
 
 
-def _tables(game: AbstractGame) -> tuple[jax.Array, jax.Array]:
-    """Each player's payoffs in [0, 1], own actions in rows."""
-    rows, columns = action_masks(game)
-    exists = rows[:, None] & columns[None, :]
-    payoffs = payoff_tensor(game)
-    return normalize(payoffs[0], exists), normalize(payoffs[1], exists).T
+_scan = eqx.filter_jit(scan_supports)
+
+
+def _by_labels(game: AbstractGame, rows: np.ndarray, columns: np.ndarray) -> Equilibria:
+    labels = jnp.asarray(np.flatnonzero(np.concatenate([rows, columns])), jnp.int32)
+    profiles, gaps = _follow(game, labels)
+    tol = float(jnp.finfo(game.dtype).eps) ** 0.6 * max(
+        float(jnp.ptp(payoffs)) for payoffs in payoff_tensor(game)
+    )
+    found = np.flatnonzero(np.asarray(gaps) <= tol)
+    kept = found[distinct([np.asarray(x)[found] for x in profiles])]
+    return Equilibria(tuple(x[kept] for x in profiles), gaps[kept], len(kept), False)
 
 
 @eqx.filter_jit
-def _solve_supports(
-    game: AbstractGame, row_supports: jax.Array, column_supports: jax.Array
-) -> tuple[Indifference, Indifference, jax.Array]:
-    rows, columns = action_masks(game)
-    a, b = _tables(game)
-    y = indifference_on(a, row_supports, column_supports, rows)
-    x = indifference_on(b, column_supports, row_supports, columns)
-    return x, y, jax.vmap(nash_gap, (None, 0))(game, (x.strategy, y.strategy))
+def _follow(game: AbstractGame, labels: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array]:
+    """Where the paths of all labels end."""
+
+    def follow(label: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array]:
+        solver = LemkeHowson(label)
+        state = solver.init(game, key=None, dtype=game.dtype)
+        ended = solver.advance(game, state, jnp.int32(0), MOST_ROUNDS, key=None)
+        return ended.strategies, nash_gap(game, ended.strategies)
+
+    return jax.vmap(follow)(labels)
 
 
 def value(game: AbstractGame) -> Scalar:
@@ -145,20 +148,7 @@ def value(game: AbstractGame) -> Scalar:
     rows, columns = action_masks(game)
     payoffs = payoff_tensor(game)
     if not isinstance(game, MatrixGame):
-        _check_constant_sum(payoffs, rows[:, None] & columns[None, :])
+        check_constant_sum(payoffs, rows[:, None] & columns[None, :])
     saddle = solve_matrix_game(payoffs[0], rows, columns)
     against = jnp.matmul(payoffs[0], saddle.column, precision=HIGHEST)
     return jnp.vdot(saddle.row, against, precision=HIGHEST)
-
-
-def _check_constant_sum(payoffs: jax.Array, exists: jax.Array) -> None:
-    if not is_concrete(payoffs, exists):
-        return
-    total = np.asarray(payoffs.sum(0))[np.asarray(exists)]
-    scale = max(float(np.abs(np.asarray(payoffs)).max()), 1e-30)
-    spread = float(total.max() - total.min())
-    if spread > 100 * float(np.finfo(total.dtype).eps) * scale:
-        raise ValueError(
-            "The payoffs of the two players must sum to a constant for the game to have a value; "
-            f"their sum varies by {spread:.3g}."
-        )

@@ -9,7 +9,7 @@ spelled out in elementwise operations, and the loop of a chunk becomes a single 
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
 from jaxtyping import Array, PyTree
 
-from gamejax._trailing import CALLS, ELEMENTWISE, Value, aligned, closed_jaxpr, grown, interpret
+from gamejax._trailing import CALLS, ELEMENTWISE, Rules, Value, aligned, closed_jaxpr, grown, interpret
 
 LANES = 64
 """Games in a chunk: below, LLVM unrolls the loops over them and vectorizes no more; above, more
@@ -93,15 +93,11 @@ def _mapped(
         out_axes = jax.tree.map(lambda flag: 0 if flag else None, after)
         return jax.vmap(plain, tuple(axes), out_axes, axis_size=size)(count, fixed, state)
 
-    if count_batched or size < LANES or not _spelled_out(closed):
+    form = None if count_batched or size < LANES else _form(closed)
+    if form is None:
         return as_ever(count, fixed, state), after
-    return (
-        lax.platform_dependent(
-            count, fixed, state, cpu=functools.partial(_chunks, closed, size, batched, flags),
-            default=as_ever,
-        ),
-        after,
-    )  # fmt: skip
+    chunks = functools.partial(_chunks, form, closed, size, batched, flags)
+    return lax.platform_dependent(count, fixed, state, cpu=chunks, default=as_ever), after
 
 
 def _needed(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
@@ -132,33 +128,51 @@ def _spread(closed: core.ClosedJaxpr, flags: list[bool], num_fixed: int) -> list
         flags = spread
 
 
-def _spelled_out(closed: core.ClosedJaxpr) -> bool:
-    """Whether every operation has a form made of elementwise operations on few actions."""
+class Form(NamedTuple):
+    """How a chunk runs: games in it, operations by other means, whether it is one kernel."""
+
+    lanes: int
+    rules: Rules
+    one_kernel: bool
+
+
+def _form(closed: core.ClosedJaxpr) -> Form | None:
+    """The form for a program: by its longest product or sum; `None` where it has other parts."""
+    longest = _longest(closed)
+    if longest is None:
+        return None
+    return SPELLED_OUT if longest <= LONGEST else PRODUCTS
+
+
+def _longest(closed: core.ClosedJaxpr) -> int | None:
+    """The most terms of a sum, reduction or inner product; `None` where other parts are."""
+    longest = 0
     for equation in closed.jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
+        length: int | None = 0
         if name in CALLS:
-            if not _spelled_out(closed_jaxpr(params[CALLS[name]])):
-                return False
+            length = _longest(closed_jaxpr(params[CALLS[name]]))
         elif name in REDUCE:
-            if math.prod(equation.invars[0].aval.shape[a] for a in params["axes"]) > LONGEST:
-                return False
+            length = max(equation.invars[0].aval.shape[axis] for axis in params["axes"])
         elif name == "dot_general":
             (contracted, _), (batch, _) = params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
-            if len(contracted) != 1 or batch or left[contracted[0]] > LONGEST:
-                return False
+            shape = equation.invars[0].aval.shape
+            length = shape[contracted[0]] if len(contracted) == 1 and not batch else None
         elif name not in ELEMENTWISE | LAYOUT:
-            return False
-    return True
+            length = None
+        if length is None:
+            return None
+        longest = max(longest, length)
+    return longest
 
 
 def _chunks(
-    closed: core.ClosedJaxpr, size: int, batched: Any, flags: list[bool],
+    form: Form, closed: core.ClosedJaxpr, size: int, batched: Any, flags: list[bool],
     count: Array, fixed: Any, state: Any,
 ) -> Any:  # fmt: skip
     """The loops of the whole batch, chunk by chunk."""
-    num_chunks = max(1, size // LANES)
-    lanes = -(-size // (num_chunks * 16)) * 16
+    lanes = form.lanes
+    num_chunks = -(-size // lanes)
     leaves = [jnp.asarray(x) for x in jax.tree.leaves((fixed, state))]
     num_fixed = len(jax.tree.leaves(fixed))
     given = jax.tree.leaves(batched[1:])
@@ -182,18 +196,25 @@ def _chunks(
 
         def step(i: Array, now: list[Array]) -> list[Array]:
             carry = [Value(x, flag) for x, flag in zip(now, flags[num_fixed:], strict=True)]
-            moved = interpret(closed, lanes, [*consts, *carry, Value(i, False)], RULES)
+            moved = interpret(closed, lanes, [*consts, *carry, Value(i, False)], form.rules)
             return [
                 grown(v, lanes) if flag else v.array
                 for v, flag in zip(moved, flags[num_fixed:], strict=True)
             ]
 
         # Inputs come out again, as XLA aborts on a parameter that it has found unused.
-        return lax.fori_loop(jnp.int32(0), count, step, start), (count, shared, own)
+        inputs = lax.optimization_barrier((count, shared, own))
+        return lax.fori_loop(jnp.int32(0), count, step, start), inputs
 
     own = [x for x, flag in zip(chunks, flags, strict=True) if flag]
-    kernel = functools.partial(_apart, jax.jit(run), xla_cpu_small_call="true")
-    outputs = lax.map(lambda chunk: kernel(count, shared, chunk)[0], own)
+
+    def chunk(own: list[Array]) -> list[Array]:
+        if not form.one_kernel:
+            return run(count, shared, own)[0]
+        outputs = _apart(jax.jit(run), count, shared, own, xla_cpu_small_call="true")
+        return lax.optimization_barrier(outputs)[0]
+
+    outputs = lax.map(chunk, own)
 
     def joined(x: Array, flag: bool) -> Array:
         if not flag:
@@ -276,4 +297,15 @@ def _more_terms(static: Any, flags: tuple[bool, bool], total: Array, a: Array, b
     return lax.add(total, _terms.__wrapped__(static, flags, a, b))
 
 
-RULES = {"dot_general": _dot, **dict.fromkeys(REDUCE, _reduce)}
+def _batched_dot(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Value]:
+    """A product for the whole chunk, the batch in front as the library wants it."""
+    axes = [-1 if value.batched else None for value in inputs]
+    if axes == [None, None]:
+        return [Value(equation.primitive.bind(*(v.array for v in inputs), **equation.params), False)]
+    bind = functools.partial(equation.primitive.bind, **equation.params)
+    product = jax.vmap(bind, in_axes=axes, out_axes=-1)(*(value.array for value in inputs))
+    return [Value(product, True)]
+
+
+SPELLED_OUT = Form(LANES, {"dot_general": _dot, **dict.fromkeys(REDUCE, _reduce)}, True)
+PRODUCTS = Form(128, {"dot_general": _batched_dot}, False)

@@ -79,6 +79,7 @@ class LinearProgramState(eqx.Module):
 
     Attributes:
         point: the iterate.
+        residuals: of the rows, of the reduced costs and of the duality gap at `point`.
         best: the iterate of smallest `error` so far.
         error: its largest residual: of the rows, of the reduced costs, of the duality gap.
         num_steps: steps taken.
@@ -86,6 +87,7 @@ class LinearProgramState(eqx.Module):
     """
 
     point: Embedded
+    residuals: tuple[Array, Array, Array]
     best: Embedded
     error: Float[Array, ""]
     num_steps: Int[Array, ""]
@@ -104,7 +106,8 @@ def start_program(program: LinearProgram) -> LinearProgramState:
     one = jnp.ones_like(ones[0])
     point = Embedded(x, jnp.zeros_like(program.bound), ones, one, one)
     zero = jnp.zeros_like(program.exists[0], dtype=jnp.int32)
-    return LinearProgramState(point, point, jnp.full_like(one, jnp.inf), zero, zero)
+    residuals = _residuals(program, point)
+    return LinearProgramState(point, residuals, point, jnp.full_like(one, jnp.inf), zero, zero)
 
 
 def step_program(program: LinearProgram, state: LinearProgramState) -> LinearProgramState:
@@ -119,7 +122,7 @@ def step_program(program: LinearProgram, state: LinearProgramState) -> LinearPro
         xu1996, mehrotra1992.
     """
     point = state.point
-    direction = _directions(program, point)
+    direction = _directions(program, point, state.residuals)
     mean = _mean(program, point)
     affine = direction(1.0, -point.x * point.z, -point.tau * point.kappa)
     centering = (1 - jnp.minimum(1, _room(point, affine))) ** 3
@@ -132,10 +135,12 @@ def step_program(program: LinearProgram, state: LinearProgramState) -> LinearPro
     moved = jax.tree.map(lambda value, step: value + length * step, point, newton)
     finite = jnp.isfinite(_mean(program, moved)) & (moved.tau > 0)
     moved = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, point)
-    error = jnp.where(finite, _error(program, moved), jnp.inf)
+    residuals = _residuals(program, moved)
+    error = jnp.where(finite, _error(moved, residuals), jnp.inf)
     better = error < state.error
     return LinearProgramState(
         point=moved,
+        residuals=residuals,
         best=jax.tree.map(lambda new, old: jnp.where(better, new, old), moved, state.best),
         error=jnp.where(better, error, state.error),
         num_steps=state.num_steps + 1,
@@ -156,8 +161,8 @@ def _residuals(program: LinearProgram, point: Embedded) -> tuple[Array, Array, A
     )
 
 
-def _error(program: LinearProgram, point: Embedded) -> Array:
-    primal, dual, gap = _residuals(program, point)
+def _error(point: Embedded, residuals: tuple[Array, Array, Array]) -> Array:
+    primal, dual, gap = residuals
     parts = [jnp.abs(primal).max(), jnp.abs(dual).max(), jnp.abs(gap - point.kappa)]
     return jnp.stack(parts).max() / point.tau
 
@@ -180,7 +185,7 @@ def _room(point: Embedded, step: Embedded) -> Array:
 
 
 def _directions(
-    program: LinearProgram, point: Embedded
+    program: LinearProgram, point: Embedded, residuals: tuple[Array, Array, Array]
 ) -> Callable[[Array | float, Array, Array], Embedded]:
     """Newton directions at `point` from one factorization.
 
@@ -188,7 +193,7 @@ def _directions(
     `x z` and `tau kappa`.
     """
     rows, cost, bound = program.rows, program.cost, program.bound
-    primal, dual, gap = _residuals(program, point)
+    primal, dual, gap = residuals
     inverse = jnp.where(program.exists, 1 / jnp.where(program.exists, point.x, 1), 0)
     weights = point.x / point.z
     solve = factor_positive(rows.gram(weights))

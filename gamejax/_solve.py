@@ -24,7 +24,7 @@ from gamejax._checks import (
 from gamejax._loop import Certify, Progress, judge, run_recorded, run_to_tolerance, run_unrolled
 from gamejax._solution import RESULTS, Solution, Trajectory
 from gamejax._statistics import statistics
-from gamejax._types import Profile, Scalar, State, Strategy
+from gamejax._types import Scalar, State, Strategy
 from gamejax.games import AbstractGame
 from gamejax.solvers import AbstractSolver, default_solver
 

@@ -30,7 +30,8 @@ def stack(count=700):
     payoffs = jax.random.uniform(jax.random.key(5), (count, 3, 3), minval=-1, maxval=1)
     return jax.vmap(games.MatrixGame)(payoffs)
 
-OPTIONS = {"tol": 1e-4, "max_steps": 1010, "check_every": 10}
+SOLVER = solvers.SelfPlay(learners.RegretMatchingPlus(), averaging=solvers.Linear())
+OPTIONS = {"solver": SOLVER, "tol": 1e-3, "max_steps": 1010, "check_every": 10}
 
 def leaves(solution):
     return [np.asarray(x) for x in jax.tree.leaves(solution)]
@@ -160,7 +161,7 @@ def test_killed_at_any_moment_and_resumed(tmp_path):
     _pool.ROUND_SECONDS = 0.01
     path, out, devices = sys.argv[1:]
     mesh = Mesh(np.array(jax.devices()[: int(devices)]), ("games",))
-    options = OPTIONS | {"tol": 1e-7, "max_steps": 100_000}
+    options = OPTIONS | {"tol": 1e-6, "max_steps": 100_000}
     saving = Checkpoint(path, 0)
     print("begin", flush=True)
     solution = solve_batch(stack(), mesh=mesh, checkpoint=saving, **options)

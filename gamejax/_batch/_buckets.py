@@ -133,13 +133,13 @@ def _kind(game: AbstractGame, shape: Shape | None) -> Any:
 
 
 def _stack(games: list[Any], target: Shape | None) -> AbstractGame:
-    layout, dtype = Layout.of(games[0]), games[0].dtype
-    fetched = jax.device_get([layout.pack(game) for game in games])
+    dtype = games[0].dtype
     if target is None or all(table_shape(game) == target for game in games):
-        columns = zip(*fetched, strict=True)
+        layout = Layout.of(games[0])
+        columns = zip(*jax.device_get([layout.pack(game) for game in games]), strict=True)
         return layout.unpack([np.stack([_leaf(x, dtype) for x in column]) for column in columns])
     # What pad_games does, but for all games at once and on the host.
-    unstacked = [layout.unpack(leaves) for leaves in fetched]
+    unstacked = jax.device_get(games)
     lead = () if isinstance(games[0], MatrixGame) else (len(target),)
     payoffs = _padded([_tables(g) for g in unstacked], (*lead, *target), dtype)
     template: Any = pad_games([games[0]], target)

@@ -14,12 +14,12 @@ class Crew(NamedTuple):
     Attributes:
         rank: its number.
         size: how many there are.
-        mesh: its own devices, or `None` for the default one.
+        devices: its own devices; none for the default one.
     """
 
     rank: int
     size: int
-    mesh: Mesh | None
+    devices: list[Any]
 
     def share(self, count: int) -> np.ndarray:
         """Which of `count` games this process takes: equally many everywhere, the last repeated."""
@@ -46,7 +46,7 @@ def crew_of(mesh: Mesh | None) -> Crew:
         ValueError: the mesh spans some processes but not all.
     """
     if mesh is None:
-        return Crew(0, 1, None)
+        return Crew(0, 1, [])
     if not isinstance(mesh, Mesh):
         raise TypeError(
             f"mesh must be a jax.sharding.Mesh such as jax.make_mesh((8,), ('games',)), got "
@@ -55,11 +55,11 @@ def crew_of(mesh: Mesh | None) -> Crew:
     owners = sorted({device.process_index for device in mesh.devices.flat})
     mine = jax.process_index()
     if owners == [mine]:
-        return Crew(0, 1, mesh)
+        return Crew(0, 1, list(mesh.devices.flat))
     if owners != list(range(jax.process_count())):
         raise ValueError(
             f"mesh must hold devices of this process alone or of all {jax.process_count()} "
             f"processes, got those of processes {owners} (this one is {mine})."
         )
     own = [device for device in mesh.devices.flat if device.process_index == mine]
-    return Crew(mine, len(owners), Mesh(np.array(own), ("games",)))
+    return Crew(mine, len(owners), own)

@@ -25,7 +25,7 @@ def make_pools(works: list[Work], task: Task, crew: Crew) -> list[Pool]:
             return tree if everything else jax.tree.map(lambda x: x[rows], tree)
 
         games, index, profiles, previous = mine((bucket.games, bucket.order, profiles, previous))
-        pool = Pool(games, index, solver, task, crew.mesh, profiles)
+        pool = Pool(games, index, solver, task, crew.devices, profiles)
         if previous is not None:
             pool.go_on(*previous)
         pools.append(pool)

@@ -85,9 +85,10 @@ def solve_batch(
 ) -> Solution | list[Solution]:
     r"""Run a solver on thousands of games until every certificate is within a tolerance.
 
-    What `jax.vmap(solve)` computes, driven from the host: games that are done are dropped between
-    rounds, the others move to a smaller buffer when that is predicted to save more time than
-    compiling its program costs or make room for others that wait, and work can be watched, saved, resumed and spread over devices and machines.
+    What `jax.vmap(solve)` computes, driven from the host: between rounds games that are done make
+    room for others that wait, or the last ones move to a smaller buffer when that is predicted to
+    save more time than compiling its program costs. Work can be watched, saved, resumed and spread
+    over devices and machines.
 
     A game's bits depend on the game, the solver, its random key and the shape that it is padded
     to; not on the other games, their order, chunks, dropped games, the number of devices or a

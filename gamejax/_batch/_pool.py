@@ -1,14 +1,18 @@
-"""The games of one shape: kept on the host, advanced on the devices, a buffer at a time."""
+"""The games of one shape: kept on the host, advanced on the devices, a buffer at a time.
+
+Each device runs the program of one device on its share of the buffer. One program for all of them
+(`shard_map`) is compiled in another way, by which results differ in the last digit (measured: a
+division by a shared denominator became a product); and no device has to wait for another one.
+"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 
 from gamejax._batch import _sizes
 from gamejax._batch._layout import Layout
@@ -38,33 +42,42 @@ class Task(NamedTuple):
     chunk_size: int | None
 
 
+class Shard(NamedTuple):
+    """What one device holds: runs, games, and the indices of these."""
+
+    runs: list[Any]
+    games: list[Any]
+    index: Any
+
+
 class Buffer(NamedTuple):
     """Games on the devices.
 
     Attributes:
         rows: which games of the pool they are.
         places: where in the buffer each of them stands; the rest are copies.
-        runs: their runs.
-        batch: the games and their indices.
+        size: how many games are computed, copies included.
+        shards: the parts of the buffer, one per device.
     """
 
     rows: np.ndarray
     places: np.ndarray
-    runs: list[Any]
-    batch: tuple[list[Any], Any]
-
-    @property
-    def size(self) -> int:
-        """How many games are computed, copies included."""
-        return self.batch[1].shape[0]
+    size: int
+    shards: list[Shard]
 
 
 class Kind(NamedTuple):
-    """What is known about a kind of game, solver and mesh since it was first met."""
+    """What is known about a kind of game and solver since it was first met.
+
+    Attributes:
+        shapes: the leaves of one game's run.
+        layout: what tree they make.
+        compile_seconds: what `advance` took to compile, by number of devices and buffer size.
+    """
 
     shapes: list[Any]
     layout: Layout
-    compile_seconds: dict[int, float]
+    compile_seconds: dict[tuple[int, int], float]
 
 
 _KINDS: dict[Any, Kind] = {}
@@ -78,7 +91,7 @@ class Pool:
         index: their places in the caller's order, which choose their random keys.
         solver: the solver of all of them.
         task: what to do with each.
-        mesh: the devices to use, all of this process; `None` for the default one.
+        devices: the devices to use, all of this process; default one.
         profiles: stacked profiles to start from, or `None`.
     """
 
@@ -88,24 +101,24 @@ class Pool:
         index: np.ndarray,
         solver: AbstractSolver,
         task: Task,
-        mesh: Mesh | None = None,
+        devices: Sequence[Any] = (),
         profiles: Any = None,
     ):
         layout = Layout.of(games)
         self.games, self.index, self.solver, self.task = layout.pack(games), index, solver, task
-        self.mesh, self.profiles = mesh, profiles
-        kind = _kind(Statics(layout, None, task.gap, mesh), self.games, profiles, solver, task.key)
-        self.statics = Statics(layout, kind.layout, task.gap, mesh)
+        self.profiles, self.devices = profiles, list(devices) or [jax.local_devices()[0]]
+        kind = _kind(Statics(layout, None, task.gap), self.games, profiles, solver, task.key)
+        self.statics = Statics(layout, kind.layout, task.gap)
         self.layout, self.compile_seconds = kind.layout, kind.compile_seconds
-        count, devices = len(index), _devices(mesh)
+        count, num_devices = len(index), len(self.devices)
         game_bytes = sum(_bytes(x.shape[1:], x.dtype) for x in self.games)
         run_bytes = sum(_bytes(x.shape, x.dtype) for x in kind.shapes)
         require_memory(count * run_bytes, f"The solver state of {count:,} games")
-        unit = _sizes.smallest_buffer(game_bytes) * len(devices)
-        most = _sizes.capacity(game_bytes, run_bytes, unit, devices)
+        unit = _sizes.smallest_buffer(game_bytes) * num_devices
+        most = _sizes.capacity(game_bytes, run_bytes, unit, self.devices)
         if task.chunk_size is not None:
             most = min(most, -(-task.chunk_size // unit) * unit)
-        self.sizes, self.num_shards = _sizes.ladder(min(count, most), unit), len(devices)
+        self.sizes = _sizes.ladder(min(count, most), unit)
         self.runs = [np.zeros((count, *x.shape), x.dtype) for x in kind.shapes]
         self.running, self.gaps = np.ones(count, bool), np.full(count, np.inf)
         self.checks = np.full(count, UNTOUCHED, np.int32)
@@ -176,50 +189,59 @@ class Pool:
         """Copy what is on the devices back to the host."""
         if self.buffer is None:
             return
-        rows, places, runs, _ = self.buffer
-        for home, leaf in zip(self.runs, jax.device_get(runs), strict=True):
-            home[rows] = leaf[places]
+        rows, places, _, shards = self.buffer
+        parts = jax.device_get([shard.runs for shard in shards])
+        for home, *leaves in zip(self.runs, *parts, strict=True):
+            home[rows] = np.concatenate(leaves)[places]
 
     def conclude(self) -> Any:
         """Profile, gap, result and statistics of all games, as arrays of the host."""
-        size, parts = self.sizes[0], []
-        for begin in range(0, len(self.index), size):
-            rows = np.arange(begin, min(begin + size, len(self.index)))
-            picked, places = self._places(len(rows), size)
-            runs = self._put([x[rows[picked]] for x in self.runs])
-            games, _ = self._batch(rows[picked])
-            shared = self.solver, self.task.tol
+        parts, shared = [], (self.solver, self.task.tol)
+        for _, padded in self._chunks(np.arange(len(self.index))):
+            runs = self._put([x[padded] for x in self.runs])
+            games, _ = self._batch(padded)
             out = programs().finish((runs, games), shared, statics=self.statics)
-            parts.append(jax.tree.map(lambda x, at=places: np.asarray(x)[at], out))
-        return jax.tree.map(lambda *x: np.concatenate(x), *parts) if len(parts) > 1 else parts[0]
+            parts.append(jax.device_get(out))
+        count = len(self.index)
+        return jax.tree.map(lambda *x: np.concatenate(x)[:count], *parts)
 
     def _start(self) -> None:
-        rows, size = np.flatnonzero(self.checks == UNTOUCHED), self.sizes[0]
+        shared = self.solver, self.task.key
+        for rows, padded in self._chunks(np.flatnonzero(self.checks == UNTOUCHED)):
+            profiles = jax.tree.map(lambda x, at=padded: np.asarray(x)[at], self.profiles)
+            batch = *self._batch(padded), self._put(profiles)
+            runs = jax.device_get(programs().start(batch, shared, statics=self.statics))
+            for home, leaf in zip(self.runs, runs, strict=True):
+                home[rows] = leaf[: len(rows)]
+            self.checks[rows] = STARTED
+
+    def _chunks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The rows in parts that fit one device, without and with copies to fill it."""
+        size = self.sizes[0] // len(self.devices)
         for begin in range(0, len(rows), size):
-            some = rows[begin : begin + size]
-            picked, places = self._places(len(some), size)
-            games, index = self._batch(some[picked])
-            profiles = jax.tree.map(lambda x, at=some[picked]: np.asarray(x)[at], self.profiles)
-            batch, shared = (games, index, self._put(profiles)), (self.solver, self.task.key)
-            runs = programs().start(batch, shared, statics=self.statics)
-            self.buffer = Buffer(some, places, runs, (games, index))
-            self.store()
-            self.buffer, self.checks[some] = None, STARTED
+            part = rows[begin : begin + size]
+            yield part, np.concatenate([part, np.full(size - len(part), part[0])])
 
     def _load(self, rows: np.ndarray, size: int) -> None:
-        begin = time.perf_counter()
-        picked, places = self._places(len(rows), size)
-        runs = [x[rows[picked]] for x in self.runs]
-        copies = np.ones(size, bool)
-        copies[places] = False
-        runs[-1][copies] = np.iinfo(np.int32).max  # the number of checks; so copies do not move
-        self.buffer = Buffer(rows, places, self._put(runs), self._batch(rows[picked]))
-        jax.block_until_ready(self.buffer.runs)
+        begin, num_devices = time.perf_counter(), len(self.devices)
+        # Games are dealt to the devices in turn, so that these stay equally full.
+        order = np.arange(size).reshape(-1, num_devices).T.ravel()
+        places, copies = np.argsort(order)[: len(rows)], order >= len(rows)
+        picked = rows[np.where(copies, 0, order)]
+        shards = []
+        for device, part, spare in zip(
+            self.devices, *(np.split(x, num_devices) for x in (picked, copies)), strict=True
+        ):
+            runs = [x[part] for x in self.runs]
+            runs[-1][spare] = np.iinfo(np.int32).max  # the number of checks; so copies do not move
+            shards.append(Shard(self._put(runs, device), *self._batch(part, device)))
+        self.buffer = Buffer(rows, places, size, shards)
+        jax.block_until_ready(shards)
         self.move_seconds = 2 * (time.perf_counter() - begin)
-        if size not in self.compile_seconds:
+        if (num_devices, size) not in self.compile_seconds:
             begin = time.perf_counter()
             self._call(Plan(0, 0, 0, 0))
-            self.compile_seconds[size] = time.perf_counter() - begin
+            self.compile_seconds[num_devices, size] = time.perf_counter() - begin
 
     def _advance(self, *, waiting: bool) -> Iterator[None]:
         """Rounds with the buffer as it is, until another one would be better."""
@@ -230,7 +252,9 @@ class Pool:
                 return
             half = next((s for s in self.sizes if s < size), 0)
             early = waiting or (half and self._smaller(half, size) < size)
-            plan = self._plan(rows, blocks, (int(REFILL * size) if waiting else half) if early else 0)
+            plan = self._plan(
+                rows, blocks, (int(REFILL * size) if waiting else half) if early else 0
+            )
             before, begin = self.checks[rows], time.perf_counter()
             self._call(plan)
             seconds = time.perf_counter() - begin
@@ -246,20 +270,42 @@ class Pool:
             return Plan(0, 0, 1, 0)
         if checks.min() >= self.whole:
             return Plan(self.rest, self.whole + 1, 1, 0)
-        # Only the host sees all shards, and a game at its limit would count as one that stopped.
-        together = self.num_shards == 1 and checks.max() < self.whole
+        # A game that waits for the remaining steps would count as one that stopped.
+        together = checks.max() < self.whole
         return Plan(self.task.check_every, self.whole, blocks, stop_at if together else 0)
 
     def _call(self, plan: Plan) -> None:
+        """One call of the device program on every device."""
         assert self.buffer is not None
-        rows, places, runs, batch = self.buffer
-        plan = Plan(*(np.int32(x) for x in plan))
-        shared = self.solver, self.task.key, self.task.tol, plan
-        runs, report = programs().advance(runs, batch, shared, statics=self.statics)
-        self.buffer = self.buffer._replace(runs=runs)
-        running, checks, gaps = jax.device_get(report)
-        self.running[rows], self.checks[rows] = running[places], checks[places]
-        self.gaps[rows] = gaps[places]
+        rows, places, size, shards = self.buffer
+        each = size // len(shards)
+        moving = np.zeros(size, bool)
+        moving[places] = self.unfinished[rows]
+
+        def run(i: int) -> tuple[list[Any], Any]:
+            # No device comes back with nothing done.
+            stop_at = min(plan.stop_at // len(shards), moving[i * each :][:each].sum() - 1)
+            own = Plan(*map(np.int32, plan._replace(stop_at=max(0, stop_at))))
+            shared = self.solver, self.task.key, self.task.tol, own
+            batch = shards[i].games, shards[i].index
+            runs, report = programs().advance(shards[i].runs, batch, shared, statics=self.statics)
+            return runs, jax.device_get(report)
+
+        # The first call may trace the program; only then are the others quick to compile it too.
+        done = [run(0)] if plan.blocks == 0 else []
+        done += _at_once(run, range(len(done), len(shards)))
+        fresh = [shard._replace(runs=runs) for shard, (runs, _) in zip(shards, done, strict=True)]
+        self.buffer = self.buffer._replace(shards=fresh)
+        reports = zip(*(report for _, report in done), strict=True)
+        running, checks, gaps = (np.concatenate(x)[places] for x in reports)
+        self.running[rows], self.checks[rows], self.gaps[rows] = running, checks, gaps
+
+    def _enough(self, size: int, *, waiting: bool) -> int:
+        """With so many unfinished games left, another buffer would be better than this one."""
+        if waiting:
+            return int(REFILL * size)
+        half = next((s for s in self.sizes if s < size), 0)
+        return half if half and self._smaller(half, size) < size else 0
 
     def _smaller(self, count: int, current: int) -> int:
         """The buffer size for `count` unfinished games: `current`, or a smaller one that pays."""
@@ -267,29 +313,28 @@ class Pool:
         taken = max(0, int(moving.max(initial=0)))
         # As many blocks are expected to come as went by, the best guess without knowing more.
         saving = self.seconds_per_block * min(taken, self.whole - taken)
-        guess = max(self.compile_seconds.values(), default=0.0)
-        cost = {s: self.compile_seconds.get(s, guess) + self.move_seconds for s in self.sizes}
+        known = {s: t for (n, s), t in self.compile_seconds.items() if n == len(self.devices)}
+        guess = max(known.values(), default=0.0)
+        cost = {s: known.get(s, guess) + self.move_seconds for s in self.sizes}
         return _sizes.choose(count, current, self.sizes, cost, saving)
 
-    def _places(self, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Which of `count` games stands at each place of a buffer, and where each of them stands.
-
-        Games are dealt to the shards in turn, so that these stay equally full.
-        """
-        order = np.arange(size).reshape(-1, self.num_shards).T.ravel()
-        return np.where(order < count, order, 0), np.argsort(order)[:count]
-
-    def _batch(self, rows: np.ndarray) -> tuple[list[Any], Any]:
-        """The games of these rows and their indices, on the devices."""
-        index = self.index[rows].astype(np.int32)
+    def _batch(self, rows: np.ndarray, device: Any = None) -> tuple[list[Any], Any]:
+        """The games of these rows and their indices, on a device."""
+        index = self._put(self.index[rows].astype(np.int32), device)
         if np.array_equal(rows, np.arange(len(self.index))):
-            return self._put(self.games), self._put(index)
-        return self._put([np.asarray(x)[rows] for x in self.games]), self._put(index)
+            return self._put(self.games, device), index
+        return self._put([np.asarray(x)[rows] for x in self.games], device), index
 
-    def _put(self, leaves: Any) -> Any:
-        if self.mesh is None:
-            return jax.device_put(leaves)
-        return jax.device_put(leaves, NamedSharding(self.mesh, P(self.mesh.axis_names)))
+    def _put(self, leaves: Any, device: Any = None) -> Any:
+        return jax.device_put(leaves, self.devices[0] if device is None else device)
+
+
+def _at_once(run: Callable[[int], Any], numbers: range) -> list[Any]:
+    """The results for all numbers, in threads where they are several."""
+    if len(numbers) < 2:
+        return [run(i) for i in numbers]
+    with ThreadPoolExecutor(len(numbers)) as threads:
+        return list(threads.map(run, numbers))
 
 
 def _kind(statics: Statics, games: list[Any], profiles: Any, solver: Any, key: Any) -> Kind:
@@ -310,10 +355,6 @@ def _kind(statics: Statics, games: list[Any], profiles: Any, solver: Any, key: A
         shapes = jax.eval_shape(packed, mine, start, solver, key)
         _KINDS[known] = Kind(shapes, layouts[0], {})
     return _KINDS[known]
-
-
-def _devices(mesh: Mesh | None) -> list[Any]:
-    return [jax.local_devices()[0]] if mesh is None else list(mesh.devices.flat)
 
 
 def _bytes(shape: tuple[int, ...], dtype: Any) -> int:

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int
 
 from gamejax._batch._layout import Layout
@@ -37,7 +35,6 @@ class Statics(NamedTuple):
     games: Layout
     runs: Layout | None
     gap: Certify | None
-    mesh: Mesh | None
 
 
 class Plan(NamedTuple):
@@ -66,18 +63,14 @@ def first(
 
 def start(batch: Any, shared: Any, *, statics: Statics) -> list[Array]:
     """The runs before their first step; `batch` holds games, indices and profiles to start from."""
+    games, index, profiles = batch
+    solver, key = shared
 
-    def local(batch: Any, shared: Any) -> list[Array]:
-        games, index, profiles = batch
-        solver, key = shared
+    def one(game: AbstractGame, i: Array, profile: Any) -> Run:
+        return first(statics, solver, key, game, i, profile)
 
-        def one(game: AbstractGame, i: Array, profile: Any) -> Run:
-            return first(statics, solver, key, game, i, profile)
-
-        runs = jax.vmap(one)(statics.games.unpack(games), index, profiles)
-        return Layout.of(runs).pack(runs)
-
-    return _sharded(local, statics.mesh)(batch, shared)
+    runs = jax.vmap(one)(statics.games.unpack(games), index, profiles)
+    return Layout.of(runs).pack(runs)
 
 
 def advance(
@@ -89,52 +82,43 @@ def advance(
     """
     layout = statics.runs
     assert layout is not None
+    leaves, index = batch
+    solver, key, tol, plan = shared
+    games = statics.games.unpack(leaves)
 
-    def local(batch: Any, shared: Any) -> Any:
-        runs, games, index = batch
-        solver, key, tol, plan = shared
-        games = statics.games.unpack(games)
+    def block(game: AbstractGame, i: Array, run: Run) -> Run:
+        before, certify = run.progress, _certify(solver, statics.gap)
+        state = solver.advance(game, before.state, before.steps, plan.size, key=fold(key, i))
+        gap, result = judge(solver, game, certify, state, tol)
+        after = Run(Progress(state, before.steps + plan.size, gap, result), run.checks + 1)
+        moves = _moves(run, plan)
+        return jax.tree.map(lambda new, old: jnp.where(moves, new, old), after, run)
 
-        def block(game: AbstractGame, i: Array, run: Run) -> Run:
-            before, certify = run.progress, _certify(solver, statics.gap)
-            state = solver.advance(game, before.state, before.steps, plan.size, key=fold(key, i))
-            gap, result = judge(solver, game, certify, state, tol)
-            after = Run(Progress(state, before.steps + plan.size, gap, result), run.checks + 1)
-            moves = _moves(run, plan)
-            return jax.tree.map(lambda new, old: jnp.where(moves, new, old), after, run)
+    def going(carry: tuple[Array, Run]) -> Array:
+        moving = jnp.sum(_moves(carry[1], plan), dtype=jnp.int32)
+        return (carry[0] < plan.blocks) & (moving > plan.stop_at)
 
-        def going(carry: tuple[Array, Run]) -> Array:
-            moving = jnp.sum(_moves(carry[1], plan), dtype=jnp.int32)
-            return (carry[0] < plan.blocks) & (moving > plan.stop_at)
+    def body(carry: tuple[Array, Run]) -> tuple[Array, Run]:
+        return carry[0] + 1, jax.vmap(block)(games, index, carry[1])
 
-        def body(carry: tuple[Array, Run]) -> tuple[Array, Run]:
-            return carry[0] + 1, jax.vmap(block)(games, index, carry[1])
-
-        _, final = jax.lax.while_loop(going, body, (jnp.int32(0), layout.unpack(runs)))
-        progress = final.progress
-        running = progress.result == RESULTS.running
-        return layout.pack(final), (running, final.checks, progress.gap)
-
-    return _sharded(local, statics.mesh)((runs, *batch), shared)
+    _, final = jax.lax.while_loop(going, body, (jnp.int32(0), layout.unpack(runs)))
+    running = final.progress.result == RESULTS.running
+    return layout.pack(final), (running, final.checks, final.progress.gap)
 
 
 def finish(batch: Any, shared: Any, *, statics: Statics) -> Any:
     """Profile, certificate, result and statistics of every run."""
     layout = statics.runs
     assert layout is not None
+    runs, games = batch
+    solver, tol = shared
 
-    def local(batch: Any, shared: Any) -> Any:
-        runs, games = batch
-        solver, tol = shared
+    def one(run: Run, game: AbstractGame) -> Any:
+        certify = _certify(solver, statics.gap)
+        solution = conclude(solver, game, certify, run.progress, tol, run.progress.state)
+        return solution.profile, solution.gap, solution.result, solution.stats
 
-        def one(run: Run, game: AbstractGame) -> Any:
-            certify = _certify(solver, statics.gap)
-            solution = conclude(solver, game, certify, run.progress, tol, run.progress.state)
-            return solution.profile, solution.gap, solution.result, solution.stats
-
-        return jax.vmap(one)(layout.unpack(runs), statics.games.unpack(games))
-
-    return _sharded(local, statics.mesh)(batch, shared)
+    return jax.vmap(one)(layout.unpack(runs), statics.games.unpack(games))
 
 
 class Programs(NamedTuple):
@@ -160,12 +144,3 @@ def _certify(solver: AbstractSolver, gap: Certify | None) -> Certify:
 
 def _moves(run: Run, plan: Plan) -> Array:
     return (run.progress.result == RESULTS.running) & (run.checks < plan.limit)
-
-
-def _sharded(local: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
-    """`local` on every device's share of the batch; no device ever waits for another one."""
-    if mesh is None:
-        return local
-    games = P(mesh.axis_names)
-    # Nothing is summed over devices, so that there is nothing for the check to protect.
-    return jax.shard_map(local, mesh=mesh, in_specs=(games, P()), out_specs=games, check_vma=False)

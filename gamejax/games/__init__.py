@@ -21,6 +21,8 @@ from gamejax.games._oracle import restrict as restrict
 from gamejax.games._oracle import subsample_game as subsample_game
 from gamejax.games._oracle import uniform_actions as uniform_actions
 from gamejax.games._polymatrix import PolymatrixGame as PolymatrixGame
+from gamejax.games._regularized import RegularizedGame as RegularizedGame
+from gamejax.games._regularized import regularized as regularized
 from gamejax.games._symmetric import SymmetricGame as SymmetricGame
 from gamejax.games._symmetric import count_vectors as count_vectors
 from gamejax.games._transform import normalized as normalized

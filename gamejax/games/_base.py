@@ -87,6 +87,17 @@ class AbstractGame(eqx.Module):
         zero = jnp.zeros((shape[player], shape[player]), dtype) * probabilities[0]
         return jax.lax.scan(add, zero, jnp.arange(probabilities.size, dtype=jnp.int32))[0]
 
+    def residual(self, profile: tuple[Strategy, ...]) -> tuple[Strategy, ...]:
+        r"""Zero exactly where no player gains by moving: $x_i - \Pi_{X_i}(x_i + u_i(x))$.
+
+        The natural map; what `gamejax.Implicit` differentiates. Games with a smoother one
+        override it.
+        """
+        return tuple(
+            jax.tree.map(jnp.subtract, x, s.project(jax.tree.map(jnp.add, x, u)))
+            for s, x, u in zip(self.strategy_sets, profile, self.utilities(profile), strict=True)
+        )
+
     def utility_range(self, player: int) -> Scalar | None:
         """Largest minus smallest payoff of a player, where the game knows it; else `None`."""
         return None

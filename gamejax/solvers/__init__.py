@@ -26,6 +26,7 @@ from gamejax.solvers._gradient_play import StackelbergGradient as StackelbergGra
 from gamejax.solvers._gradient_play import (
     SymplecticGradientAdjustment as SymplecticGradientAdjustment,
 )
+from gamejax.solvers._lemke_howson import LemkeHowson as LemkeHowson
 from gamejax.solvers._logit import LogitEquilibrium as LogitEquilibrium
 from gamejax.solvers._logit_homotopy import BranchPoint as BranchPoint
 from gamejax.solvers._logit_homotopy import LogitHomotopy as LogitHomotopy
@@ -33,5 +34,7 @@ from gamejax.solvers._logit_homotopy import branch_point as branch_point
 from gamejax.solvers._multi_start import MultiStart as MultiStart
 from gamejax.solvers._polished import Polished as Polished
 from gamejax.solvers._self_play import SelfPlay as SelfPlay
+from gamejax.solvers._simplex_method import SimplexMethod as SimplexMethod
 from gamejax.solvers._smooth_homotopy import SmoothHomotopy as SmoothHomotopy
 from gamejax.solvers._subsampled import SubsampledGame as SubsampledGame
+from gamejax.solvers._support_enumeration import SupportEnumeration as SupportEnumeration

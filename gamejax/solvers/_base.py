@@ -91,16 +91,11 @@ class AbstractSolver(eqx.Module):
     def residual(self, game: AbstractGame, profile: Profile) -> Profile:
         r"""Zero exactly at this solver's solutions; `Implicit` differentiates through it.
 
-        The default is the natural map of Nash equilibria,
-        $x_i - \Pi_{X_i}(x_i + u_i(x))$, zero where no player gains by moving.
+        The default is the game's own, for Nash equilibria: `game.residual`.
         """
         if isinstance(profile, Joint):
             raise TypeError(
                 f"{type(self).__name__} returns a Joint, whose residual is not defined; "
                 "differentiate through the steps with adjoint=gamejax.Unrolled()."
             )
-        utilities = game.utilities(profile)
-        return tuple(
-            jax.tree.map(jnp.subtract, x, s.project(jax.tree.map(jnp.add, x, u)))
-            for s, x, u in zip(game.strategy_sets, profile, utilities, strict=True)
-        )
+        return game.residual(profile)

@@ -1,6 +1,7 @@
 """Correlated and coarse correlated equilibria that are best by some objective."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import equinox as eqx
@@ -16,7 +17,7 @@ from gamejax._linear_program import (
     start_program,
     step_program,
 )
-from gamejax._numerics import HIGHEST, require_memory, safe_divide
+from gamejax._numerics import HIGHEST, require_memory
 from gamejax._solution import RESULTS
 from gamejax._types import Scalar, Strategy
 from gamejax.games import AbstractGame
@@ -31,6 +32,9 @@ from gamejax.solvers._max_entropy import (
     step_max_entropy,
 )
 
+SEQUENTIAL = 384
+"""With so many entries of the constraint matrix, a CPU solves a batch one by one (as measured)."""
+
 OBJECTIVES = ("welfare", "min_welfare", "max_min", "entropy")
 
 
@@ -43,7 +47,6 @@ class CorrelatedEquilibriumState(eqx.Module):
         multipliers: of the incentive constraints (of payoffs divided by their ranges), what
             relaxing each would add to the objective.
         weights: of the players in the objective; they sum to one under `"max_min"`.
-        error: what the method has left of optimality and feasibility, relative.
         ended: whether the method has ended.
     """
 
@@ -81,9 +84,9 @@ class CorrelatedEquilibrium(AbstractSolver):
     system is singular and the gradient not finite.
 
     Args:
-        objective: `"welfare"` or `"min_welfare"`, the largest or smallest total payoff; `"max_min"`,
-            the largest payoff of the player who gets least; `"entropy"`, the distribution of
-            largest entropy.
+        objective: `"welfare"` or `"min_welfare"`, the largest or smallest total payoff;
+            `"max_min"`, the largest payoff of the player who gets least; `"entropy"`, the
+            distribution of largest entropy.
         coarse: coarse correlated equilibria instead of correlated ones.
         accuracy: the relative optimality that ends the run; 0 for as far as rounding lets it go.
 
@@ -147,21 +150,12 @@ class CorrelatedEquilibrium(AbstractSolver):
         """At most `count` steps; none after the method has ended."""
         task = self._task(game)
         program = None if self.objective == "entropy" else self._program(task)[0]
-
-        def unfinished(carry: tuple[Any, Array]) -> Array:
-            inner, done = carry
-            return (done < count) & ~self._ended(task, inner)
-
-        def body(carry: tuple[Any, Array]) -> tuple[Any, Array]:
-            inner, done = carry
-            if program is not None:
-                return step_program(program, inner), done + 1
-            columns, least = task.exists.reshape(-1), self._least(task)
-            moved = step_max_entropy(task.rows, columns, task.deviations, inner, least)
-            return moved, done + 1
-
-        inner, _ = jax.lax.while_loop(unfinished, body, (state.inner, jnp.int32(0)))
-        return self._view(task, inner)
+        run = _Run(program, task.rows, task.exists.reshape(-1), task.deviations)
+        accuracy = jnp.asarray(self.accuracy, task.payoffs.dtype)
+        size = len(task.deviations) * task.exists.size
+        count = jnp.asarray(count, jnp.int32)
+        run_all = one_at_a_time(_iterate) if size >= SEQUENTIAL else _iterate
+        return self._view(task, run_all(run, state.inner, accuracy, count))
 
     def profile(self, state: CorrelatedEquilibriumState) -> Joint:
         return Joint(state.joint)
@@ -279,7 +273,10 @@ class CorrelatedEquilibrium(AbstractSolver):
 
     def _view(self, task: _Task, inner: Any) -> CorrelatedEquilibriumState:
         """The distribution and the multipliers that the method's state stands for."""
-        shape, weights = task.exists.shape, jnp.ones_like(task.payoffs[(slice(None), *[0] * task.exists.ndim)])
+        shape, weights = (
+            task.exists.shape,
+            jnp.ones_like(task.payoffs[(slice(None), *[0] * task.exists.ndim)]),
+        )
         if isinstance(inner, MaxEntropyState):
             joint = distribution(task.rows, task.exists.reshape(-1), inner.multipliers)
             multipliers = jnp.where(task.deviations, inner.multipliers, 0)
@@ -294,15 +291,67 @@ class CorrelatedEquilibrium(AbstractSolver):
                 weights = prices[first + len(task.deviations) :]
                 multipliers, weights = multipliers / weights.sum(), weights / weights.sum()
         joint = (joint / joint.sum()).reshape(shape)
-        return CorrelatedEquilibriumState(inner, joint, multipliers, weights, self._ended(task, inner))
+        ended = _ended(inner, jnp.asarray(self.accuracy, joint.dtype))
+        return CorrelatedEquilibriumState(inner, joint, multipliers, weights, ended)
 
-    def _least(self, task: _Task) -> Scalar:
-        """The smallest barrier of the maximum-entropy method."""
-        count = jnp.maximum(task.deviations.sum(dtype=task.payoffs.dtype), 1)
-        finest = jnp.finfo(task.payoffs.dtype).eps ** 0.8
-        return jnp.maximum(safe_divide(jnp.asarray(self.accuracy, count.dtype), count), finest)
 
-    def _ended(self, task: _Task, inner: Any) -> Bool[Array, ""]:
-        if isinstance(inner, MaxEntropyState):
-            return inner.ended
-        return inner.ended(self.accuracy)
+class _Run(eqx.Module):
+    """What the loop needs; a maximum-entropy problem has no linear program."""
+
+    program: LinearProgram | None
+    rows: AbstractRows
+    columns: Bool[Array, " columns"]
+    deviations: Bool[Array, " deviations"]
+
+
+def _iterate(run: _Run, inner: Any, accuracy: Scalar, count: Int[Array, ""]) -> Any:
+    """At most `count` steps of the interior-point method; none after its end."""
+
+    def unfinished(carry: tuple[Any, Array]) -> Array:
+        return (carry[1] < count) & ~_ended(carry[0], accuracy)
+
+    def body(carry: tuple[Any, Array]) -> tuple[Any, Array]:
+        now, done = carry
+        if run.program is not None:
+            return step_program(run.program, now), done + 1
+        finest = jnp.finfo(accuracy.dtype).eps ** 0.8
+        number = jnp.maximum(run.deviations.sum(dtype=accuracy.dtype), 1)
+        least = jnp.maximum(accuracy / number, finest)
+        return step_max_entropy(run.rows, run.columns, run.deviations, now, least), done + 1
+
+    return jax.lax.while_loop(unfinished, body, (inner, jnp.int32(0)))[0]
+
+
+def _ended(inner: LinearProgramState | MaxEntropyState, accuracy: Scalar) -> Bool[Array, ""]:
+    return inner.ended if isinstance(inner, MaxEntropyState) else inner.ended(accuracy)
+
+
+def one_at_a_time(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, under `jax.vmap` on a CPU called for one member of the batch after another.
+
+    Its work then stays in the caches and ends when that member is done. Elsewhere, and under
+    further maps, as ever. No derivative passes.
+    """
+    mappable = jax.custom_batching.custom_vmap(function)
+
+    @mappable.def_vmap
+    def _(size: int, batched: list[Any], *args: Any) -> tuple[Any, Any]:
+        leaves, structure = jax.tree.flatten(args)
+        flags = jax.tree.leaves(batched)
+
+        def members(*leaves: Array) -> Any:
+            axes = [0 if flag else None for flag in flags]
+            return jax.vmap(lambda *x: function(*structure.unflatten(x)), axes)(*leaves)
+
+        def in_turn(*leaves: Array) -> Any:
+            def member(own: list[Array]) -> Any:
+                given = iter(own)
+                full = [next(given) if f else x for x, f in zip(leaves, flags, strict=True)]
+                return function(*structure.unflatten(full))
+
+            return jax.lax.map(member, [x for x, f in zip(leaves, flags, strict=True) if f])
+
+        result = jax.lax.platform_dependent(*leaves, cpu=in_turn, default=members)
+        return result, jax.tree.map(lambda _: True, result)
+
+    return mappable

@@ -9,7 +9,6 @@ from gamejax._linear_program import AbstractRows, factor_positive
 from gamejax._numerics import HIGHEST
 from gamejax._types import Scalar
 
-
 LONGEST_STAY = 10
 """So many steps are taken with one barrier at most."""
 

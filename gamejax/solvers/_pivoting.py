@@ -12,6 +12,7 @@ from jax import lax
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float, Int
 
+from gamejax._numerics import HIGHEST, safe_divide
 from gamejax._types import State
 
 CACHE_BYTES = 2**18
@@ -62,6 +63,17 @@ def smallest(values: Float[Array, " n"]) -> tuple[Array, Int[Array, ""]]:
     return value, where
 
 
+def probabilities(values: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The values, those below 0 as 0, as shares of their sum."""
+    positive = jnp.maximum(values, 0)
+    return safe_divide(positive, positive.sum())
+
+
+def product(a: Array, b: Array) -> Array:
+    """The matrix product in full precision."""
+    return jnp.matmul(a, b, precision=HIGHEST)
+
+
 def leaving_row(
     column: Float[Array, " rows"], values: Float[Array, " rows"]
 ) -> tuple[Int[Array, ""], Bool[Array, ""]]:
@@ -90,7 +102,8 @@ def exchange(
         entries: the tableau, whose further rows (costs) and columns (values) swap along.
         variables: who is basic, row by row, then who is nonbasic, column by column.
         num_basic: how many are basic.
-        row, column: of the pivot.
+        row: of the pivot.
+        column: of the pivot.
         active: whether to.
     """
     num_rows, num_columns = entries.shape

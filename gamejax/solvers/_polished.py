@@ -54,7 +54,8 @@ class Polished(AbstractSolver):
     and the best profile kept: the result is never worse than the inner solver's.
 
     Polishing starts from the solver's `candidates`; those of self-play are the average and the
-    strategies played last. The inner solver runs as it would alone. Its own residual serves `Implicit`.
+    strategies played last. The inner solver runs as it would alone. Its own residual serves
+    `Implicit`.
 
     Args:
         solver: a solver of Nash equilibria whose profile is one strategy per player.
@@ -135,7 +136,7 @@ class Polished(AbstractSolver):
         for profile in candidates:
             kept = self._better(game, kept, profile, False)
 
-        def polish(best: PolishedState, profile: Profile) -> tuple[PolishedState, None]:
+        def polish(best: PolishedState, profile: tuple[Array, ...]) -> tuple[Any, None]:
             pairs = zip(profile, game.utilities(profile), strict=True)
             values = jnp.stack([jnp.vdot(x, u, precision=HIGHEST) for x, u in pairs])
             guess = _Guess(jnp.concatenate(profile), values)

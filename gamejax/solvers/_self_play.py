@@ -4,20 +4,24 @@ import math
 from typing import Any, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gamejax._joint import Joint, product
 from gamejax._lanes import repeat
-from gamejax._numerics import Sum, fold, inner, require_memory
+from gamejax._numerics import Sum, fold, inner, partial_sums, require_memory, whole_sums
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, State, Strategy, Utility
 from gamejax.feedback import AbstractFeedback, FullInformation
 from gamejax.games import AbstractGame
 from gamejax.learners import AbstractLearner
 from gamejax.metrics import coarse_correlated_gap
-from gamejax.solvers._averaging import AbstractAveraging, Uniform
+from gamejax.solvers._averaging import AbstractAveraging, AbstractWeighted, Uniform
 from gamejax.solvers._base import AbstractSolver
+
+BLOCK = 1000
+"""Rounds whose utilities and strategies are summed plainly before they join the long sums."""
 
 
 class SelfPlayState(eqx.Module):
@@ -151,14 +155,29 @@ class SelfPlay(AbstractSolver):
         key: PRNGKeyArray | None,
     ) -> SelfPlayState:
         own, static = eqx.partition((self, game), eqx.is_array)
+        count = jnp.asarray(count, jnp.int32)
 
         def body(fixed: Any, state: SelfPlayState, i: Array) -> SelfPlayState:
             arrays, first, key = fixed
             solver, game = eqx.combine(arrays, static)
             return solver.step(game, state, key=fold(key, first + i))
 
-        count = jnp.asarray(count, jnp.int32)
-        return repeat(body, count, (own, first, key), state)
+        def block(done: Array, state: SelfPlayState) -> SelfPlayState:
+            sums = self._sums(state)
+            opened = eqx.tree_at(self._sums, state, partial_sums(sums))
+            length = jnp.minimum(BLOCK, count - done)
+            moved = repeat(body, length, (own, first + done, key), opened)
+            return eqx.tree_at(self._sums, moved, whole_sums(sums, self._sums(moved)))
+
+        num_blocks = (count + (BLOCK - 1)) // BLOCK
+        return jax.lax.fori_loop(
+            jnp.int32(0), num_blocks, lambda k, now: block(k * BLOCK, now), state
+        )
+
+    def _sums(self, state: SelfPlayState) -> tuple[Sum, ...]:
+        """The sums that no step reads, so that what it adds may wait for the end of a block."""
+        weighted = isinstance(self.averaging, AbstractWeighted)
+        return (state.utilities, state.payoffs, *((state.average,) if weighted else ()))
 
     def _round(
         self,

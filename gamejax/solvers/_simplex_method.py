@@ -9,9 +9,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from gamejax._numerics import HIGHEST
 from gamejax._solution import RESULTS
-from gamejax._types import Profile, Strategy
+from gamejax._types import Profile, Scalar, Strategy
 from gamejax.games import AbstractGame, MatrixGame
 from gamejax.games._normal_form import payoff_bounds
 from gamejax.games._pure import action_masks, payoff_tensor
@@ -19,16 +18,22 @@ from gamejax.sets._checks import is_concrete
 from gamejax.solvers._base import AbstractSolver
 from gamejax.solvers._pivoting import (
     PIVOTS_PER_VARIABLE,
+    Rules,
     exchange,
     leaving_row,
     perturbation,
+    pivot_until_done,
+    probabilities,
+    product,
+    restore,
     smallest,
     tolerances,
-    until_done,
 )
 
 STEEPEST_FROM = 24
 """From so many columns on the steepest edge is worth its price over the smallest cost."""
+REFINED_FROM = 32
+"""From so many actions on float64 strategies are refined too; float32 ones always are."""
 
 
 class SimplexState(eqx.Module):
@@ -37,6 +42,7 @@ class SimplexState(eqx.Module):
     Attributes:
         variables: the basic variables row by row, then the nonbasic ones column by column; the
             slack of row `i` is number `i`, the probability of column `j` number `n + j`.
+        origin: row and column of the pure profile it began at.
         strategies: the two strategies of this basis.
         margin, condition: see `SimplexMethod`.
         running: whether some cost is negative.
@@ -45,6 +51,7 @@ class SimplexState(eqx.Module):
     """
 
     variables: Int[Array, " variables"]
+    origin: Int[Array, "2"]
     strategies: tuple[Strategy, Strategy]
     margin: Scalar
     condition: Scalar
@@ -58,6 +65,7 @@ class _Tableau(eqx.Module):
 
     entries: Float[Array, "rows columns"]
     variables: Int[Array, " variables"]
+    origin: Int[Array, "2"]
     running: Bool[Array, ""]
     pivots: Int[Array, ""]
     left: Int[Array, ""]
@@ -113,8 +121,8 @@ class SimplexMethod(AbstractSolver):
         swapped = jnp.where(place == n + column, row, place)
         variables = jnp.where(place == row, n + column, swapped)
         profile = (jax.nn.one_hot(row, n, dtype=dtype), jax.nn.one_hot(column, k, dtype=dtype))
-        zero, none = 0 * row, 0 * best_of(profile)
-        return SimplexState(variables, profile, none, none + jnp.inf, zero == 0, zero, zero)
+        origin, zero, none = jnp.stack([row, column]), 0 * row, 0 * matrix[0, 0]
+        return SimplexState(variables, origin, profile, none, none + jnp.inf, zero == 0, zero, zero)
 
     def step(
         self, game: AbstractGame, state: SimplexState, *, key: PRNGKeyArray | None
@@ -131,12 +139,11 @@ class SimplexMethod(AbstractSolver):
         key: PRNGKeyArray | None,
     ) -> SimplexState:
         """At most `count` pivots; see `AbstractSolver.advance`."""
-        masks = tuple(s.mask for s in game.strategy_sets)
 
         def go(state: SimplexState) -> SimplexState:
             left = 0 * state.left + jnp.asarray(count, jnp.int32)
             granted = eqx.tree_at(lambda s: s.left, state, left)
-            return pivot_until_done(_RULES, (_matrix(game), masks), granted)
+            return pivot_until_done(_RULES, (_matrix(game), _masks(game)), granted)
 
         return lax.cond(jnp.asarray(count) > 0, go, lambda state: state, state)
 
@@ -145,9 +152,8 @@ class SimplexMethod(AbstractSolver):
 
     def status(self, state: SimplexState) -> RESULTS:
         """`stalled` at the last basis, the answer up to rounding; `cycled` after too many."""
-        ended = RESULTS.where(
-            state.pivots < _most_pivots(state), RESULTS.stalled, RESULTS.cycled
-        )
+        most = PIVOTS_PER_VARIABLE * state.variables.shape[0]
+        ended = RESULTS.where(state.pivots < most, RESULTS.stalled, RESULTS.cycled)
         return RESULTS.where(state.running, RESULTS.running, ended)
 
     def stats(self, game: AbstractGame, state: SimplexState) -> dict[str, Any]:
@@ -178,28 +184,36 @@ def _matrix(game: AbstractGame) -> Float[Array, "rows columns"]:
     payoff = game.payoff if isinstance(game, MatrixGame) else payoff_tensor(game)[0]
     lowest, highest = payoff_bounds(payoff, game.strategy_sets)
     scaled = (payoff - lowest) / jnp.where(highest > lowest, highest - lowest, 1)
-    rows, columns = (s.mask for s in game.strategy_sets)
-    if rows is not None:
-        scaled = jnp.where(rows[:, None], scaled, -1)
-    return scaled if columns is None else jnp.where(columns[None, :], scaled, 2)
+    masks = _masks(game)
+    if masks is None:
+        return scaled
+    return jnp.where(masks[1][None, :], jnp.where(masks[0][:, None], scaled, -1), 2)
+
+
+def _masks(game: AbstractGame) -> tuple[Array, Array] | None:
+    """Which rows and columns exist; `None` for all of them."""
+    if all(s.mask is None for s in game.strategy_sets):
+        return None
+    rows, columns = action_masks(game)
+    return rows, columns
 
 
 def _begin(data: tuple[Array, Any], state: SimplexState) -> _Tableau:
     """The tableau of the state's basis."""
-    matrix, (rows, columns) = data
+    matrix, masks = data
     n, k = matrix.shape
     place = jnp.arange(n + k, dtype=jnp.int32)
     # Every basis is built up from that of the pure profile at which the state began.
     row, column = state.origin[0], state.origin[1]
     swapped = jnp.where(place == n + column, row, place)
     variables = jnp.where(place == row, n + column, swapped)
-    entries = _first_tableau(matrix, row, column, rows, columns)
+    entries = _first_tableau(matrix, row, column, masks)
     entries, variables = restore(entries, variables, state.variables, n, state.pivots > 0)
-    return _Tableau(entries, variables, state.running, state.pivots, state.left)
+    return _Tableau(entries, variables, state.origin, state.running, state.pivots, state.left)
 
 
 def _first_tableau(
-    matrix: Array, row: Array, column: Array, rows: Array | None, columns: Array | None
+    matrix: Array, row: Array, column: Array, masks: tuple[Array, Array] | None
 ) -> Array:
     r"""The tableau in which `column` and, its best reply, `row` are played.
 
@@ -218,10 +232,9 @@ def _first_tableau(
     values = jnp.where(is_row, 1, down[row] - down)
     costs = jnp.where(is_column, 1, costs)
     # Rows without entries never leave, columns of positive cost and no entries never enter.
-    if rows is not None:
-        body, values = jnp.where(rows[:, None], body, 0), jnp.where(rows, values, 1)
-    if columns is not None:
-        body, costs = jnp.where(columns[None, :], body, 0), jnp.where(columns, costs, 1)
+    if masks is not None:
+        body = jnp.where(masks[0][:, None] & masks[1][None, :], body, 0)
+        values, costs = jnp.where(masks[0], values, 1), jnp.where(masks[1], costs, 1)
     moved = values + jnp.where(is_row, 0, jnp.asarray(perturbation(n, dtype)))
     top = jnp.concatenate([body, values[:, None], moved[:, None]], axis=1)
     bottom = jnp.concatenate([costs, jnp.stack([-down[row], -down[row]])])
@@ -247,7 +260,7 @@ def _pivot(tableau: _Tableau) -> _Tableau:
     one = active.astype(jnp.int32)
     pivots, left = tableau.pivots + one, tableau.left - one
     running = jnp.where(awaited, better & (pivots < most), tableau.running)
-    return _Tableau(entries, variables, running, pivots, left)
+    return _Tableau(entries, variables, tableau.origin, running, pivots, left)
 
 
 def _entering(entries: Array) -> tuple[Array, Array]:
@@ -260,5 +273,63 @@ def _entering(entries: Array) -> tuple[Array, Array]:
     return costs[column], column
 
 
-def _finish(data: tuple[Array, Any], tableau: _Tableau, ) -> SimplexState:
-    ...
+def _finish(data: tuple[Array, Any], tableau: _Tableau) -> SimplexState:
+    """The state of the tableau's basis."""
+    matrix, masks = data
+    n, k = matrix.shape
+    dtype = matrix.dtype
+    exists = None if masks is None else jnp.concatenate(masks)
+    basic, nonbasic = tableau.variables[:n], tableau.variables[n:]
+    body, values, costs = tableau.entries[:n, :k], tableau.entries[:n, k], tableau.entries[n, :k]
+    # Which row is which column's probability, and which column which row's slack.
+    of_column = (basic[:, None] == n + jnp.arange(k, dtype=jnp.int32)[None, :]).astype(dtype)
+    of_row = (nonbasic[:, None] == jnp.arange(n, dtype=jnp.int32)[None, :]).astype(dtype)
+    strategies = (
+        probabilities(product(costs, of_row)),
+        probabilities(product(values, of_column)),
+    )
+    if dtype == jnp.float32 or n + k > REFINED_FROM:
+        strategies = _refined(matrix, body, of_row, of_column, strategies)
+
+    margin = jnp.minimum(_least(values, basic, exists), _least(costs, nonbasic, exists))
+    inverse = jnp.where((basic >= n)[:, None] & (nonbasic < n)[None, :], jnp.abs(body), 0).max()
+    condition = jnp.where(margin > _unique_from(dtype), jnp.maximum(inverse, 1), jnp.inf)
+    return SimplexState(
+        tableau.variables, tableau.origin, strategies, jnp.maximum(margin, 0), condition,
+        tableau.running, tableau.pivots, tableau.left,
+    )  # fmt: skip
+
+
+def _refined(
+    matrix: Array, body: Array, of_row: Array, of_column: Array, strategies: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    r"""The strategies after a step of iterative refinement, where it makes the gap smaller.
+
+    The tableau holds the inverse of the basis: with $H = -\partial y / \partial s$ and errors
+    $r = v - A y$, $t = A^T x - v$ in what the played actions gain, the corrections are $H r$ and
+    $-H^T t$.
+    """
+    x, y = strategies
+    against, facing = product(matrix, y), product(x, matrix)
+    value = product(x, against)
+    behind, ahead = product(of_row, value - against), product(of_column, facing - value)
+    finer_y = probabilities(y + product(product(body, behind), of_column))
+    finer_x = probabilities(x - product(product(ahead, body), of_row))
+    finer_gap = product(matrix, finer_y).max() - product(finer_x, matrix).min()
+    better = finer_gap < against.max() - facing.min()
+    return jnp.where(better, finer_x, x), jnp.where(better, finer_y, y)
+
+
+def _least(values: Array, variables: Array, exists: Array | None) -> Array:
+    """The smallest of the values whose variables belong to actions that exist."""
+    if exists is None:
+        return values.min()
+    return jnp.min(values, where=exists[variables], initial=jnp.inf)
+
+
+def _unique_from(dtype: Any) -> float:
+    """The margin from which on an equilibrium counts as nondegenerate and alone."""
+    return 2 * tolerances(dtype)[1]
+
+
+_RULES = Rules(_begin, _pivot, _unfinished, _finish)
