@@ -22,5 +22,6 @@ QUESTIONS = {
     "bimatrix": "benchmarks.bimatrix",
     "correlated": "benchmarks.correlated",
     "scaling": "benchmarks.scaling",
+    "smooth": "benchmarks.smooth",
     "bandits": "benchmarks.bandits",
 }

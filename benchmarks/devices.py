@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
 def count_cores() -> int:
@@ -19,7 +19,16 @@ def mesh(cores: int) -> Mesh | None:
     """The mesh of `cores` CPU devices; `None` for one, and where an accelerator does the work."""
     if cores == 1 or jax.default_backend() != "cpu":
         return None
-    return jax.make_mesh((cores,), ("games",), devices=jax.devices()[:cores])
+    types = (AxisType.Auto,)
+    return jax.make_mesh((cores,), ("games",), devices=jax.devices()[:cores], axis_types=types)
+
+
+def place(games: Any, cores: int) -> Any:
+    """The games where `over_devices` wants them."""
+    devices = mesh(cores)
+    if devices is None:
+        return jax.device_put(games)
+    return jax.device_put(games, NamedSharding(devices, PartitionSpec("games")))
 
 
 def over_devices(function: Callable[..., Any], cores: int) -> Any:

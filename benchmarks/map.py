@@ -33,8 +33,8 @@ PROFILES = {
 }
 ROUGH, FINE = 1e-3, 1e-6
 MOST_BYTES = 600e6
-GROWTH = 3.5
-"""Seconds per game grow about with this power of n, to predict the first call of a size."""
+GROWTH = 3.0
+"""Seconds per game grow about with this power of n: to predict the first call of a size."""
 
 
 def rows(profile: str) -> Iterator[dict[str, Any]]:
@@ -58,23 +58,34 @@ def rows(profile: str) -> Iterator[dict[str, Any]]:
 
 @dataclasses.dataclass
 class Speeds:
-    """Seconds per game of every rival so far, to predict what the next call takes."""
+    """Seconds that calls took, to predict those of the next cell; short ones predict nothing.
+
+    Attributes:
+        cap_s: what a call may take.
+        found: by rival and number of actions, number of games and seconds of each call.
+    """
 
     cap_s: float
-    found: dict[str, tuple[int, int, float]] = dataclasses.field(default_factory=dict)
+    found: dict[tuple[str, int], list[tuple[int, float]]] = dataclasses.field(default_factory=dict)
 
     def note(self, row: dict[str, Any]) -> None:
-        """Remember a row."""
+        """Remember a row, as if it had done all games of its cell."""
         if row.get("per_s"):
-            self.found[row["implementation"]] = (row["n"], row["B"], 1 / row["per_s"])
+            calls = self.found.setdefault((row["implementation"], row["n"]), [])
+            calls.append((row["B"], row["B"] / row["per_s"]))
 
     def expected(self, name: str, n: int, count: int) -> float:
-        """Seconds of a call, 0 where nothing like it was seen."""
-        if name not in self.found:
+        """Seconds of a call, 0 where it is worth a try."""
+        if (name, n) in self.found:
+            batch, seconds = self.found[name, n][-1]
+            return 0.0 if seconds < self.cap_s / 20 else seconds * count / batch
+        size = max((size for who, size in self.found if who == name), default=None)
+        if size is None:
             return 0.0
-        size, batch, seconds = self.found[name]
-        # A batch of one wastes what larger ones use.
-        return seconds * (n / size) ** GROWTH * (count if batch > 1 else max(1, count / 4))
+        batch, seconds = self.found[name, size][0]
+        if seconds < self.cap_s / 50:
+            return 0.0
+        return seconds * (n / size) ** GROWTH * max(1.0, count / batch)
 
     def admit(self, rival: Rival, n: int, count: int) -> Rival:
         """The rival, or a line in its place that says why it is left out."""

@@ -8,7 +8,7 @@ import numpy as np
 
 import gamejax
 from benchmarks.contest import Rival, version
-from benchmarks.devices import mesh, over_devices
+from benchmarks.devices import mesh, over_devices, place
 from benchmarks.instances import as_dtype
 from gamejax import metrics
 from gamejax.games import AbstractGame
@@ -66,7 +66,7 @@ def mapped(
     note: str | None = None,
 ) -> Rival:
     """`jax.vmap(gamejax.solve)` on all games, jitted."""
-    stacked, count = as_dtype(games, dtype), size(games)
+    stacked, count = place(as_dtype(games, dtype), cores), size(games)
 
     def one(game: AbstractGame) -> Any:
         solution = gamejax.solve(

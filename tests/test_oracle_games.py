@@ -1,4 +1,4 @@
-"""Games given by a function: uniform draws, sub-games, sampled certificates, the sampling solver."""
+"""Games given by a function: uniform draws, sub-games, sampled certificates and equilibria."""
 
 import functools
 
@@ -73,7 +73,7 @@ def test_small_oracle_games_are_normal_form_games(shape):
 
     @jax.jit
     def everything(game, x, y):
-        smooth = metrics.smooth_gap(games.smoothed(game, sigma=0.5), y, sigma=0.5)
+        smooth = metrics.smooth_gap(games.smoothed(game, sigma=0.5), x, sigma=0.5)
         violation = metrics.cap_violation(game, y, sigma=1.0)
         gap = metrics.nash_gap(game, x)
         return (
@@ -210,7 +210,7 @@ def test_a_billion_actions(capped):
     # The certificate is a function of the profile alone.
     recomputed = jax.vmap(solver.certificate, in_axes=(None, 0))(game, solution.profile)
     np.testing.assert_allclose(recomputed, solution.gap, atol=1e-5)
-    again = run(keys[:1].repeat(2), circle(BILLION, 0.5))
+    again = run(keys[jnp.array([0, 0])], circle(BILLION, 0.5))
     assert again.gap[0] == again.gap[1] != solution.gap[0]
 
 

@@ -48,3 +48,18 @@ def test_simplex_draws_inside_the_triangle():
     assert len(one.collections) == 1
     with pytest.raises(ValueError, match=r"paths must have shape \(records, 3\)"):
         plot.simplex(np.ones((5, 4)) / 4)
+
+
+def test_branches_show_every_action_and_the_gap():
+    game = games.bimatrix([[3.0, 0.0], [0.0, 2.0]], [[2.0, 0.0], [0.0, 4.0]])
+    trajectory = gamejax.play(game, solvers.LogitHomotopy(), 30, record=solvers.branch_point)
+    axes = plot.branch(trajectory, actions=[("a", "b"), ("c", "d")])
+    assert [len(ax.get_lines()) for ax in axes] == [2, 2, 1]
+    first = axes[0].get_lines()[0]
+    moving = np.append(True, np.diff(trajectory.records.precision) != 0)
+    np.testing.assert_allclose(first.get_xdata(), trajectory.records.precision[moving])
+    np.testing.assert_allclose(first.get_ydata(), trajectory.records.strategies[0][moving, 0])
+    assert [t.get_text() for t in axes[1].get_legend().get_texts()] == ["c", "d"]
+    axes[0].figure.canvas.draw()
+    with pytest.raises(TypeError, match="branch_point"):
+        plot.branch(gamejax.play(game, solvers.LogitHomotopy(), 3))

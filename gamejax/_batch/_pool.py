@@ -122,6 +122,7 @@ class Pool:
         self.runs = [np.zeros((count, *x.shape), x.dtype) for x in kind.shapes]
         self.running, self.gaps = np.ones(count, bool), np.full(count, np.inf)
         self.checks = np.full(count, UNTOUCHED, np.int32)
+        self.runs[-1][:] = UNTOUCHED  # the same numbers, as they are saved
         self.buffer: Buffer | None = None
         self.seconds_per_block, self.move_seconds = 0.0, 0.0
         self.whole, self.rest = divmod(task.max_steps, task.check_every)
@@ -250,11 +251,7 @@ class Pool:
         while alive := int(self.unfinished[rows].sum()):
             if (waiting and alive <= REFILL * size) or self._smaller(alive, size) < size:
                 return
-            half = next((s for s in self.sizes if s < size), 0)
-            early = waiting or (half and self._smaller(half, size) < size)
-            plan = self._plan(
-                rows, blocks, (int(REFILL * size) if waiting else half) if early else 0
-            )
+            plan = self._plan(rows, blocks, self._enough(size, waiting=waiting))
             before, begin = self.checks[rows], time.perf_counter()
             self._call(plan)
             seconds = time.perf_counter() - begin

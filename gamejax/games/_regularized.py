@@ -55,9 +55,7 @@ class RegularizedGame(AbstractGame):
     def expected_payoffs(self, profile: tuple[Strategy, ...] | Joint) -> Float[Array, " players"]:
         if isinstance(profile, Joint):
             raise TypeError("A regularized game needs one strategy per player, not a Joint.")
-        costs = [
-            sum(self.regularizer.value(leaf) for leaf in jax.tree.leaves(x)) for x in profile
-        ]
+        costs = [sum(self.regularizer.value(leaf) for leaf in jax.tree.leaves(x)) for x in profile]
         return self.game.expected_payoffs(profile) - self._strengths() * jnp.stack(costs)
 
     def residual(self, profile: tuple[Strategy, ...]) -> tuple[Strategy, ...]:

@@ -19,6 +19,14 @@ from gamejax.metrics import first_order_gap, nash_gap
 class AbstractSolver(eqx.Module):
     """A rule for how all players move together; it knows no tolerances, budgets or logging."""
 
+    def check(self, game: AbstractGame) -> None:
+        """Refuse a game that this solver cannot play, before anything is traced; default none.
+
+        Raises:
+            TypeError, ValueError: the message says what the solver needs.
+        """
+        return None
+
     @abc.abstractmethod
     def init(
         self,

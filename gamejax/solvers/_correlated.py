@@ -77,7 +77,9 @@ class CorrelatedEquilibrium(AbstractSolver):
     objective is optimal too, not at the first equilibrium on the way.
 
     The statistics hold `objective`, a bound `dual_bound` on every equilibrium's objective that the
-    multipliers prove, `duality_gap` between both, and `iterations`. The gradient of `objective` in
+    multipliers prove, `duality_gap` between both, and `iterations`. Under `"entropy"` the
+    constraints are relaxed by a few units of rounding ($10^{-11}$ of the payoff range in float64),
+    so that the gap may be slightly negative. The gradient of `objective` in
     the payoffs is that of the Lagrangian (envelope theorem), correct where optimum and multipliers
     are unique. `Implicit` differentiates the distribution itself: under `"entropy"`, where it is
     unique, else where it is the only optimum and non-degenerate; elsewhere the linear

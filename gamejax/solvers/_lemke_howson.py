@@ -115,6 +115,7 @@ class LemkeHowson(AbstractSolver):
         dtype: Any,
         start: tuple[Strategy, ...] | None = None,
     ) -> LemkeHowsonState:
+        self.check(game)
         n, k = (s.shape[0] for s in game.strategy_sets)
         m = max(n, k)
         label = jnp.asarray(self.label, jnp.int32)

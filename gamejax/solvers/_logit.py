@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
@@ -116,9 +117,7 @@ class LogitEquilibrium(AbstractSolver):
         path = begin_path(system, 1 / jnp.where(steepest > 0, steepest, 1))
         warm = jnp.zeros_like(path.time, bool)
         if start is not None:
-            time, warm = jnp.ones_like(path.time), ~warm
-            logits = approach(system, logits_of(system.sets, start), time)
-            path = eqx.tree_at(lambda p: (p.logits, p.time), path, (logits, time))
+            path, warm = approach(system, path, logits_of(system.sets, start)), ~warm
         return LogitState(path, strategies_of(system.sets, path.logits), warm)
 
     def step(
@@ -161,7 +160,8 @@ class LogitEquilibrium(AbstractSolver):
     def stats(self, game: AbstractGame, state: LogitState) -> dict[str, Any]:
         """`precision` reached per player, `num_points` found, `num_folds` passed, `condition`."""
         rates = self._rates(game, state.path.time.dtype)
-        condition = smallest_singular_value(lambda x: self.residual(game, x), state.strategies)
+        solver, fixed = jax.lax.stop_gradient((self, game))
+        condition = smallest_singular_value(lambda x: solver.residual(fixed, x), state.strategies)
         return {
             "precision": state.path.time * rates,
             "num_points": state.path.num_points,

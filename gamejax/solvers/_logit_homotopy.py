@@ -77,9 +77,9 @@ class LogitHomotopy(AbstractSolver):
     $\ln\lambda$, so that $\lambda$ grows by a constant factor once strategies have settled.
 
     It vouches for the best profile met. Candidates are the points of the branch, with gaps of order
-    $1/\lambda$, and $x + \lambda\, dx/d\lambda$, their extrapolation to $1/\lambda = 0$, with gaps
-    of order $1/\lambda^2$ where the limit is regular. The run ends by itself at `max_precision` or
-    when the gap is down to rounding.
+    $1/\lambda$, and their extrapolations to $1/\lambda = 0$, such as $x + \lambda\, dx/d\lambda$,
+    with gaps of order $1/\lambda^2$ where the limit is regular. The run ends by itself at
+    `max_precision` or when the gap is down to rounding.
 
     `init=` a profile makes it the prior $p$ of $x_i \propto p_i \exp(\lambda u_i(x))$, where
     the branch starts; other priors may lead to other equilibria (`MultiStart(LogitHomotopy())`).
@@ -129,9 +129,9 @@ class LogitHomotopy(AbstractSolver):
         path = step_path(system, state.path, jnp.asarray(most, dtype) * unit)
         strategies = strategies_of(system.sets, path.logits)
         point = BranchPoint(strategies, path.time, nash_gap(game, strategies))
-        limit = _limit(strategies, path)
         best, gap = state.best, state.gap
-        for candidate, found in ((strategies, point.gap), (limit, nash_gap(game, limit))):
+        for candidate in (strategies, *_limits(state.point, point, path)):
+            found = nash_gap(game, candidate)
             better = found < gap
             best, gap = choose(better, candidate, best), jnp.where(better, found, gap)
         exact = gap * unit <= 4 * jnp.finfo(dtype).eps
@@ -169,12 +169,22 @@ class LogitHomotopy(AbstractSolver):
         }
 
 
-def _limit(strategies: tuple[Strategy, ...], path: PathState) -> tuple[Strategy, ...]:
-    r"""$x + \lambda\,dx/d\lambda$ moved into the simplex, where the precision is rising."""
+def _limits(last: BranchPoint, point: BranchPoint, path: PathState) -> list[tuple[Strategy, ...]]:
+    r"""Extrapolations to $1/\lambda = 0$, where the precision is rising.
+
+    By the tangent, $x + \lambda\,dx/d\lambda$, and by the last two points, which is less exact
+    but loses no digits at high precision.
+    """
     rising = path.tangent.time > 0
     scale = jnp.where(rising, path.time / jnp.where(rising, path.tangent.time, 1), 0)
-    ahead = [
-        jnp.maximum(x + scale * spread(x, d), 0)
-        for x, d in zip(strategies, path.tangent.logits, strict=True)
+    along = [
+        scale * spread(x, d) for x, d in zip(point.strategies, path.tangent.logits, strict=True)
     ]
-    return tuple(x / x.sum(-1, keepdims=True) for x in ahead)
+    rise = point.precision - last.precision
+    factor = jnp.where(rise > 0, last.precision / jnp.where(rise > 0, rise, 1), 0)
+    across = [factor * (x - y) for x, y in zip(point.strategies, last.strategies, strict=True)]
+    found = []
+    for moves in (along, across):
+        ahead = [jnp.maximum(x + d, 0) for x, d in zip(point.strategies, moves, strict=True)]
+        found.append(tuple(x / x.sum(-1, keepdims=True) for x in ahead))
+    return found

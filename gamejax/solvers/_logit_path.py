@@ -161,19 +161,22 @@ def _correct(
     return logits, time, step, tangent
 
 
-def approach(system: System, logits: Logits, time: Scalar) -> Logits:
-    """Damped Newton steps towards an equilibrium at a fixed parameter, from any logits."""
-    row = Direction(jax.tree.map(jnp.zeros_like, logits), jnp.ones_like(time))
+def approach(system: System, path: PathState, logits: Logits) -> PathState:
+    """The path at parameter 1 after damped Newton steps from any logits."""
+    time = jnp.ones_like(path.time)
+    row = Direction(jax.tree.map(jnp.zeros_like, logits), time)
 
-    def newton(_: Array, current: Logits) -> Logits:
+    def newton(_: Array, carry: tuple[Logits, Direction]) -> tuple[Logits, Direction]:
+        current, _ = carry
         right = jax.tree.map(jnp.negative, system.equations(current, time))
-        step, _ = system.solve(current, time, row, right)
-        strategies = strategies_of(system.sets, current)
-        square = apply(fisher(strategies, step, jnp.ones_like(time)), step)
+        step, tangent = system.solve(current, time, row, right)
+        square = apply(fisher(strategies_of(system.sets, current), step, time), step)
         shrink = jnp.where(square > 1, 1 / jnp.sqrt(jnp.where(square > 1, square, 1)), 1)
-        return jax.tree.map(lambda z, d: z + shrink * d, current, step.logits)
+        return jax.tree.map(lambda z, d: z + shrink * d, current, step.logits), tangent
 
-    return jax.lax.fori_loop(0, NUM_APPROACH, newton, logits)
+    logits, tangent = jax.lax.fori_loop(0, NUM_APPROACH, newton, (logits, path.tangent))
+    tangent = _unit_tangent(system, logits, time + path.unit, tangent)
+    return eqx.tree_at(lambda p: (p.logits, p.time, p.tangent), path, (logits, time, tangent))
 
 
 def _next_length(distance: Scalar, error: Scalar) -> Scalar:

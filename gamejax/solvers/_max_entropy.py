@@ -9,7 +9,7 @@ from gamejax._linear_program import AbstractRows, factor_positive
 from gamejax._numerics import HIGHEST
 from gamejax._types import Scalar
 
-LONGEST_STAY = 10
+LONGEST_STAY = 25
 """So many steps are taken with one barrier at most."""
 
 
@@ -68,9 +68,11 @@ def step_max_entropy(
     Its direction descends on the barrier function of the dual,
     $\ln \sum_j e^{-(A^\top \lambda)_j} + \varepsilon \sum_i \lambda_i - \mu \sum_i \ln \lambda_i$,
     which a line search sees to. The barrier $\mu$ falls, down to `least`, where steps are short.
+    The allowance is $\varepsilon = \varepsilon_0 + \mu$, so that multipliers stay of unit size
+    also along directions in which they do nothing.
     """
     multipliers, slacks, barrier = state.multipliers, state.slacks, state.barrier
-    epsilon = allowance(multipliers.dtype)
+    epsilon = allowance(multipliers.dtype) + barrier
     x = distribution(rows, columns, multipliers)
     values = rows.dot(x)
     ratio = jnp.where(exists, slacks / multipliers, 1)
@@ -105,6 +107,7 @@ def _line_search(
 ) -> tuple[Scalar, Bool[Array, ""]]:
     """The longest of some halvings that decreases the barrier function, and if it is the first."""
     multipliers, dtype = state.multipliers, state.multipliers.dtype
+    epsilon = allowance(dtype) + state.barrier
     longest = jnp.minimum(1, 0.995 * _room(multipliers, change))
     lengths = longest * 0.5 ** jnp.arange(16, dtype=dtype)
     here, there = rows.transpose_dot(multipliers), rows.transpose_dot(change)
@@ -112,7 +115,7 @@ def _line_search(
     def barrier_function(length: Scalar) -> Scalar:
         point = jnp.where(exists, multipliers + length * change, 1)
         exponents = jnp.where(columns, -here - length * there, -jnp.inf)
-        linear = jnp.where(exists, allowance(dtype) * point, 0)
+        linear = jnp.where(exists, epsilon * point, 0)
         return jax.nn.logsumexp(exponents) + (linear - state.barrier * jnp.log(point)).sum()
 
     values = jax.vmap(barrier_function)(jnp.concatenate([jnp.zeros_like(lengths[:1]), lengths]))

@@ -145,7 +145,7 @@ def pivot_until_done(rules: Rules, data: Any, state: State) -> State:
     Under `jax.vmap` no pivot is masked, for the tableaux of finished games are fixed points: the
     loop goes on while any game runs. On a CPU the batch is cut into chunks that fit into the
     caches; a chunk is left when most of its games have finished, and the others are gathered into
-    new chunks. No derivative passes.
+    new chunks. No derivative passes: an attempt says so.
     """
 
     def alone(data: Any, state: State) -> State:
@@ -165,7 +165,16 @@ def pivot_until_done(rules: Rules, data: Any, state: State) -> State:
         back = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), several(*flat))
         return back, _all(state)
 
-    return single(data, state)
+    shielded = jax.custom_jvp(lambda data, state: single(data, state))
+    shielded.defjvp(_refuse)
+    return shielded(data, state)
+
+
+def _refuse(primals: Any, tangents: Any) -> Any:
+    raise TypeError(
+        "No derivative passes through pivots; solve(..., adjoint=gamejax.Implicit()) "
+        "differentiates the equilibrium they end at."
+    )
 
 
 def _all(tree: Any) -> Any:

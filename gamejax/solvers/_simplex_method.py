@@ -108,6 +108,7 @@ class SimplexMethod(AbstractSolver):
         dtype: Any,
         start: tuple[Strategy, ...] | None = None,
     ) -> SimplexState:
+        self.check(game)
         matrix = _matrix(game)
         n, k = matrix.shape
         replies = lax.argmax(matrix, 0, jnp.int32)
@@ -192,7 +193,7 @@ def _matrix(game: AbstractGame) -> Float[Array, "rows columns"]:
 
 def _masks(game: AbstractGame) -> tuple[Array, Array] | None:
     """Which rows and columns exist; `None` for all of them."""
-    if all(s.mask is None for s in game.strategy_sets):
+    if all(getattr(s, "mask", None) is None for s in game.strategy_sets):
         return None
     rows, columns = action_masks(game)
     return rows, columns

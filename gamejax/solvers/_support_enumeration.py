@@ -41,9 +41,8 @@ class SupportScan(NamedTuple):
 
 
 class SupportState(eqx.Module):
-    """How many steps were taken and the best profile so far, with its gap."""
+    """The best profile so far, its gap, and how many pairs of supports were tried."""
 
-    step: Int[Array, ""]
     best: tuple[Strategy, Strategy]
     gap: Scalar
     pairs: Int[Array, ""]
@@ -87,11 +86,11 @@ class SupportEnumeration(AbstractSolver):
         dtype: Any,
         start: tuple[Strategy, ...] | None = None,
     ) -> SupportState:
+        self.check(game)
         if start is None:
             start = tuple(s.center(dtype) for s in game.strategy_sets)
         gap = nash_gap(game, start)
-        zero = jnp.zeros_like(gap, jnp.int32)
-        return SupportState(zero, start, gap, zero)
+        return SupportState(start, gap, jnp.zeros_like(gap, jnp.int32))
 
     def step(
         self, game: AbstractGame, state: SupportState, *, key: PRNGKeyArray | None
@@ -107,7 +106,7 @@ class SupportEnumeration(AbstractSolver):
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), profile, state.best)
         pairs = jnp.minimum(state.pairs + PAIRS_PER_STEP, len(own))
         gap = jnp.where(better, gaps[leader], state.gap)
-        return SupportState(state.step + 1, best, gap, pairs)
+        return SupportState(best, gap, pairs)
 
     def profile(self, state: SupportState) -> Profile:
         return state.best
