@@ -23,5 +23,7 @@ QUESTIONS = {
     "correlated": "benchmarks.correlated",
     "scaling": "benchmarks.scaling",
     "smooth": "benchmarks.smooth",
+    "logit": "benchmarks.logit",
+    "gpu": "benchmarks.gpu",
     "bandits": "benchmarks.bandits",
 }

@@ -94,6 +94,7 @@ def work(name: str, profile: str, cores: list[int]) -> None:
     jax.config.update("jax_num_cpu_devices", len(cores))
     module = importlib.import_module(QUESTIONS[name])
     facts = {**timing.environment(), **roofline.measured(len(cores))}
+    facts |= {f"accelerator_{key}": value for key, value in roofline.accelerator().items()}
     print(MARK + json.dumps({"question": module.ASKS, **facts}), flush=True)
     for row in module.rows(profile):
         print(MARK + json.dumps(row), flush=True)

@@ -31,6 +31,7 @@ class Rival:
         version: of the package.
         flops: multiplications and additions of a call, also as a function of its result.
         warm_up: a cheaper call that compiles the same code.
+        compile_s: what compiling took, where it was done before.
         tol: where its tolerance is not that of the race.
         note: what a reader must know.
     """
@@ -45,6 +46,7 @@ class Rival:
     version: str | None = None
     flops: float | Callable[[Any], float] | None = None
     warm_up: Callable[[], Any] | None = None
+    compile_s: float | None = None
     tol: float | None = None
     note: str | None = None
 
@@ -115,8 +117,9 @@ def _measured(
         "certificate": None if gaps is None else float(np.max(gaps, where=gaps == gaps, initial=0)),
         "within": None if gaps is None or tol is None else float(np.mean(gaps <= tol * SLACK)),
         "x_ours": None,
-        "roofline": roofline.share(speed, rival.dtype, cores),
+        "roofline": roofline.share(speed, rival.dtype, cores, rival.ours),
         **found.row(),
+        **({} if rival.compile_s is None else {"compile_s": rival.compile_s}),
     }
 
 
@@ -168,6 +171,16 @@ def version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def first_call(call: Callable[[], Any]) -> float:
+    """What the first of two calls takes beyond the second: compiling."""
+    begin = time.perf_counter()
+    jax.block_until_ready(call())
+    first = time.perf_counter() - begin
+    begin = time.perf_counter()
+    jax.block_until_ready(call())
+    return max(0.0, first - (time.perf_counter() - begin))
 
 
 def seconds(call: Callable[[], Any]) -> float:

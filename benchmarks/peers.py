@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import c_kernels, peer_loops
-from benchmarks.contest import Rival, missing, seconds, version
+from benchmarks.contest import Rival, first_call, missing, seconds, version
 
 Solve = Callable[[np.ndarray, int], np.ndarray]
 """Profiles `(games, 2, n)` of (float64 payoffs, number of cores)."""
@@ -93,11 +93,9 @@ def rival(peer: Peer, payoffs: np.ndarray, cores: int, limit_s: float) -> Rival:
     absent = missing(peer.needs)
     if absent is not None:
         return Rival(peer.name, note=absent)
-    games, count = len(payoffs), len(payoffs)
-    if games > cores:
-        one = seconds(lambda: peer.solve(payoffs[:cores], cores)) / cores
-        count = max(cores, min(games, int(limit_s / max(one, 1e-9))))
-        count = count if peer.slow or count < games else games
+    games, few = len(payoffs), payoffs[:cores]
+    compile_s = None if peer.slow else first_call(lambda: peer.solve(few, cores))
+    count = fitting(lambda part: peer.solve(part, cores), payoffs, cores, limit_s)
     sample = payoffs[:count]
     return Rival(
         peer.name,
@@ -105,9 +103,23 @@ def rival(peer: Peer, payoffs: np.ndarray, cores: int, limit_s: float) -> Rival:
         amount=count,
         games=count,
         version=version(peer.package),
-        warm_up=(lambda: peer.solve(payoffs[:cores], cores)) if peer.slow else None,
+        warm_up=(lambda: peer.solve(few, cores)) if peer.slow else None,
+        compile_s=compile_s,
         note=None if count == games else f"{count} of {games} games",
     )
+
+
+def fitting(
+    solve: Callable[[np.ndarray], Any], payoffs: np.ndarray, cores: int, limit_s: float
+) -> int:
+    """How many games take about `limit_s` seconds; starting a call must not look like work."""
+    games, count = len(payoffs), min(cores, len(payoffs))
+    while True:
+        part = payoffs[:count]
+        taken = seconds(lambda part=part: solve(part))
+        if count == games or taken > limit_s / 4:
+            return max(count, min(games, int(count * limit_s / taken)))
+        count = min(games, 8 * count)
 
 
 def c_simplex(payoffs: np.ndarray, cores: int, limit_s: float) -> Rival:
@@ -170,9 +182,11 @@ def mpax(payoffs: np.ndarray, tol: float, cores: int, limit_s: float) -> Rival:
 
     dtype = "float32" if tol >= 1e-4 else "float64"
     solve, games = peer_mpax.solver(tol / 10, dtype, cores), len(payoffs)
-    few = payoffs[: min(games, 64 * cores)].astype(dtype)
-    one = seconds(lambda: solve(few)) / len(few)
-    count = games if one * games <= limit_s else len(few)
+    few = min(games, 64 * cores)
+    compile_s = first_call(lambda: solve(payoffs[:few].astype(dtype)))
+    # Every other size compiles anew, so it is these few games or all.
+    alone = seconds(lambda: solve(payoffs[:few].astype(dtype)))
+    count = games if alone * games / few <= limit_s else few
     sample = payoffs[:count].astype(dtype)
     return Rival(
         name,
@@ -181,6 +195,7 @@ def mpax(payoffs: np.ndarray, tol: float, cores: int, limit_s: float) -> Rival:
         games=count,
         dtype=dtype,
         version=version("mpax"),
+        compile_s=compile_s,
         note=None if count == games else f"{count} of {games} games",
     )
 

@@ -126,6 +126,8 @@ def index(folder: Path) -> Path:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown table with a column for every key of any row; what never varies stands above."""
+    if not rows:
+        return "Nothing was measured here.\n"
     keys = [key for key in dict.fromkeys(k for row in rows for k in row) if key not in HIDDEN]
     values = {key: [text(row.get(key)) for row in rows] for key in keys}
     fixed = [key for key in keys if len(rows) > 2 and len(set(values[key])) == 1]

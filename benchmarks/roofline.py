@@ -19,13 +19,11 @@ REPEATS = 7
 
 @functools.cache
 def measured(cores: int) -> dict[str, float]:
-    """Copy bandwidth in GB/s and multiply-add speed in Gflop/s, of all `cores` or the accelerator.
+    """Copy bandwidth in GB/s and multiply-add speed in Gflop/s of the cores together.
 
-    A copied byte counts twice (read and written), a multiply-add as two operations. Speeds are
-    absent where there is neither an accelerator nor a C compiler.
+    A copied byte counts twice (read and written), a multiply-add as two operations. The latter are
+    absent where there is no C compiler.
     """
-    if jax.default_backend() != "cpu":
-        return _of_accelerator()
     found = {"copy_GB_per_s": _copying(cores)}
     if c_kernels.available():
         for name, real in (("float32", ctypes.c_float), ("float64", ctypes.c_double)):
@@ -33,9 +31,12 @@ def measured(cores: int) -> dict[str, float]:
     return found
 
 
-def share(flops_per_s: float | None, dtype: str, cores: int) -> float | None:
-    """A speed as a share of the multiply-add speed; `None` where either is unknown."""
-    peak = measured(cores).get(f"{dtype}_Gflop_per_s")
+def share(
+    flops_per_s: float | None, dtype: str, cores: int, accelerated: bool = False
+) -> float | None:
+    """A speed as a share of what the cores, or an accelerator, can do; `None` if unknown."""
+    machine = accelerator() if accelerated and jax.default_backend() != "cpu" else measured(cores)
+    peak = machine.get(f"{dtype}_Gflop_per_s")
     return None if flops_per_s is None or peak is None else flops_per_s / (peak * 1e9)
 
 
@@ -72,8 +73,12 @@ def _best(
     return min(times)
 
 
-def _of_accelerator() -> dict[str, float]:
-    found = {}
+@functools.cache
+def accelerator() -> dict[str, float]:
+    """The same of the accelerator, from large copies and matrix products; nothing without one."""
+    found: dict[str, float] = {}
+    if jax.default_backend() == "cpu":
+        return found
     source = jnp.ones(2**28, jnp.float32)
     seconds = _best_of_jax(jax.jit(lambda x: x + 1), source)
     found["copy_GB_per_s"] = round(2 * source.nbytes / seconds / 1e9, 1)

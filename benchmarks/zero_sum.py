@@ -15,7 +15,7 @@ from gamejax.solvers import SimplexMethod
 ASKS = __doc__ or ""
 PROFILES = {
     "tiny": {"n": 3, "games": 64, "budget_s": 0.0, "limit_s": 0.01, "all": False},
-    "fast": {"n": 8, "games": 1024, "budget_s": 0.3, "limit_s": 0.1, "all": True},
+    "fast": {"n": 8, "games": 1024, "budget_s": 0.3, "limit_s": 0.3, "all": True},
     "full": {"n": 8, "games": 4096, "budget_s": 6.0, "limit_s": 1.0, "all": True},
 }
 EXACT, ROUGH = 1e-9, 1e-3

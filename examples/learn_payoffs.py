@@ -32,16 +32,16 @@ def game_of(values: jax.Array) -> gamejax.games.MatrixGame:
     return gamejax.games.MatrixGame(values[:, None] * uncovered)
 
 
-def equilibrium(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+def equilibrium(values: jax.Array) -> list[jax.Array]:
     """How both play, differentiable in the values."""
     solver = gamejax.solvers.LogitEquilibrium(PRECISION)
     solved = gamejax.solve(game_of(values), solver, tol=1e-5, adjoint=gamejax.Implicit())
-    return solved.profile
+    return jax.tree.leaves(solved.profile)
 
 
 def true_values(contexts: jax.Array) -> jax.Array:
     """What the network has to find."""
-    directions = jnp.arange(TARGETS) * jnp.pi / 2 + 0.5
+    directions = jnp.arange(TARGETS, dtype=float) * jnp.pi / 2 + 0.5
     along = contexts @ jnp.stack([jnp.cos(directions), jnp.sin(directions)])
     return 1 + 0.5 * jnp.sin(2 * along)
 
@@ -61,7 +61,7 @@ def main(output: Path, *, days: int = 400, rounds: int = 500, steps: int = 300) 
     def loss(network: eqx.nn.MLP) -> jax.Array:
         profile = jax.vmap(equilibrium)(1 + jax.vmap(network)(contexts))
         likelihoods = [(c * jnp.log(x)).sum() for c, x in zip(counts, profile, strict=True)]
-        return -sum(likelihoods) / (days * rounds)
+        return -jnp.stack(likelihoods).sum() / (days * rounds)
 
     @eqx.filter_jit
     def step(network: eqx.nn.MLP, state: optax.OptState):

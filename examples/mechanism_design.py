@@ -1,16 +1,18 @@
 """How much good can a small budget of promises do? Payments chosen by gradients through play.
 
-Four people decide whether to give 0, 1 or 2 units to a common pot, which returns .4 units to
+Three people decide whether to give 0, 1 or 2 units to a common pot, which returns half a unit to
 everybody for each unit given. Giving costs more than it returns to oneself, so they give little,
 though all giving everything would be best. A designer may promise payments for outcomes, positive
 or negative, of root-mean-square size at most a budget. They respond by the logit equilibrium of
 the payoffs with payments, and the designer climbs their original welfare there, through
-`gamejax.solve`, for many budgets at once (Monderer and Tennenholtz 2004 on such promises).
+`gamejax.solve`, budget after budget, for several precisions at once (Monderer and Tennenholtz 2004
+on such promises). The equilibrium may jump where its branch folds, so the best payments are kept.
 
-Run with `python -m examples.mechanism_design`; a picture goes to `demo_output/mechanism_design.png`.
+Run with `python -m examples.mechanism_design`; the picture is `demo_output/mechanism_design.png`.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,55 +23,78 @@ import numpy as np
 import gamejax
 from gamejax.plot import COLORS
 
-PLAYERS, UNITS, RETURN, PRECISION = 4, 3, 0.4, 4.0
+PLAYERS, UNITS, RETURN = 3, 3, 0.5
+PRECISIONS = (1.0, 2.0, 4.0)
 
 
 def public_goods() -> jax.Array:
-    """Payoffs `(players, 3, 3, 3, 3)`: the common return less what one gave."""
+    """Payoffs `(players, 3, 3, 3)`: the common return less what one gave."""
     given = jnp.stack(jnp.meshgrid(*[jnp.arange(UNITS, dtype=float)] * PLAYERS, indexing="ij"))
-    return RETURN * given.sum(0) - given
+    return RETURN * given.sum(0, keepdims=True) - given
 
 
-def outcome(payoffs: jax.Array, payments: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Original welfare and expected payments where payoffs with payments are played; the play."""
-    solver = gamejax.solvers.LogitEquilibrium(PRECISION)
+def outcome(payments: jax.Array, payoffs: jax.Array, precision: jax.Array):
+    """Original welfare where payoffs with payments are played; expected payments and the play."""
+    solver = gamejax.solvers.LogitEquilibrium(precision)
     game = gamejax.games.NormalFormGame(payoffs + payments)
     play = gamejax.solve(game, solver, tol=1e-5, adjoint=gamejax.Implicit()).profile
     welfare = gamejax.games.NormalFormGame(payoffs).expected_payoffs(play).sum()
     paid = gamejax.games.NormalFormGame(jnp.abs(payments)).expected_payoffs(play).sum()
-    return welfare, paid, jnp.stack(play)
+    return welfare, (paid, jnp.stack(jax.tree.leaves(play)))
 
 
-def design(payoffs: jax.Array, budget: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
-    """Projected gradient ascent on welfare within the budget: the payments and the way."""
-    radius = budget * payoffs.size**0.5
-    ball = gamejax.sets.Ball(payoffs.size, radius)
+class Design(NamedTuple):
+    """Payments and what they lead to."""
 
-    def step(payments: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
-        found, slope = jax.value_and_grad(lambda p: outcome(payoffs, p)[0])(payments)
-        length = jnp.maximum(jnp.linalg.norm(slope.ravel()), 1e-12)
-        moved = payments + 0.2 * radius * slope / length
-        return ball.project(moved.ravel()).reshape(payoffs.shape), found
-
-    return jax.lax.scan(step, jnp.zeros_like(payoffs), None, length=steps)
+    welfare: jax.Array
+    payments: jax.Array
+    paid: jax.Array
+    play: jax.Array
 
 
-def main(output: Path, *, num_budgets: int = 13, steps: int = 60) -> tuple[float, float]:
-    """Design for every budget, print and draw; welfare without and with the largest budget."""
-    payoffs = public_goods()
+def design(payoffs: jax.Array, precision: jax.Array, budgets: jax.Array, steps: int):
+    """For each budget in turn: projected gradient ascent, the best kept; and the way of welfare."""
+
+    def climb(best: Design, budget: jax.Array):
+        ball = gamejax.sets.Ball(payoffs.size, budget * payoffs.size**0.5)
+
+        def step(carry: tuple[jax.Array, Design], rate: jax.Array):
+            payments, best = carry
+            (welfare, (paid, play)), slope = jax.value_and_grad(outcome, has_aux=True)(
+                payments, payoffs, precision
+            )
+            better = welfare > best.welfare
+            found = Design(welfare, payments, paid, play)
+            best = jax.tree.map(lambda new, old: jnp.where(better, new, old), found, best)
+            length = jnp.maximum(jnp.linalg.norm(slope.ravel()), 1e-12)
+            moved = payments + rate * ball.radius * slope / length
+            return (ball.project(moved.ravel()).reshape(payoffs.shape), best), best.welfare
+
+        rates = jnp.linspace(0.5, 0.05, steps)
+        (_, best), way = jax.lax.scan(step, (best.payments, best), rates)
+        return best, (best, way)
+
+    nothing = jnp.zeros((PLAYERS, UNITS), payoffs.dtype)
+    start = Design(-jnp.inf + nothing[0, 0], jnp.zeros_like(payoffs), nothing[0, 0], nothing)
+    return jax.lax.scan(climb, start, budgets)[1]
+
+
+def main(output: Path, *, num_budgets: int = 13, steps: int = 40) -> np.ndarray:
+    """Design for every precision and budget, print and draw; the welfare `(precision, budget)`."""
+    payoffs, precisions = public_goods(), jnp.array(PRECISIONS)
     budgets = jnp.linspace(0, 0.6, num_budgets)
-    payments, way = jax.jit(jax.vmap(lambda b: design(payoffs, b, steps)))(budgets)
-    welfare, paid, play = jax.jit(jax.vmap(lambda p: outcome(payoffs, p)))(payments)
+    over_precisions = jax.vmap(lambda p: design(payoffs, p, budgets, steps))
+    (welfare, payments, paid, play), way = jax.jit(over_precisions)(precisions)
     best = float(payoffs.sum(0).max())
-    print(f"welfare of play without payments {welfare[0]:.3f}, the most there is {best:.3f}")
+    print(f"the most welfare there is: {best:.2f}; at precision {PRECISIONS[-1]:g}")
     for i in range(0, num_budgets, max(1, num_budgets // 6)):
-        given = float(play[i].mean(0) @ jnp.arange(UNITS, dtype=float))
-        print(f"  payments of size {budgets[i]:.2f}: welfare {welfare[i]:.3f}, units given each "
-              f"{given:.2f}, expected payments {paid[i]:.3f}")  # fmt: skip
-    sizes = np.sqrt(np.mean(np.asarray(payments) ** 2, axis=tuple(range(1, payments.ndim))))
-    assert np.all(sizes <= np.asarray(budgets) + 1e-6)
+        given = float(play[-1, i].mean(0) @ jnp.arange(UNITS, dtype=float))
+        print(f"  payments of size {budgets[i]:.2f}: welfare {welfare[-1, i]:.3f}, each gives "
+              f"{given:.2f}, expected payments {paid[-1, i]:.3f}")  # fmt: skip
+    sizes = jnp.sqrt((payments**2).mean(tuple(range(2, payments.ndim))))
+    assert jnp.all(sizes <= budgets[None, :] + 1e-6)
     draw(np.asarray(budgets), np.asarray(welfare), np.asarray(way), best, output)
-    return float(welfare[0]), float(welfare[-1])
+    return np.asarray(welfare)
 
 
 def draw(
@@ -78,12 +103,13 @@ def draw(
     """Welfare against the budget, and how the ascent got there."""
     mpl.use("Agg")
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
-    left.plot(budgets, welfare, "o-", ms=4, color=COLORS[0])
+    for precision, curve, climbed, color in zip(PRECISIONS, welfare, way, COLORS, strict=False):
+        left.plot(budgets, curve, "o-", ms=4, color=color, label=f"precision {precision:g}")
+        right.plot(climbed.ravel(), color=color)
     left.axhline(best, color="k", lw=0.8, ls="--")
     left.set(xlabel="size of payments", ylabel="welfare at equilibrium", title="dashed: optimum")
-    for curve, budget in zip(way[1:], budgets[1:], strict=True):
-        right.plot(curve, color=plt.get_cmap("viridis")(budget / budgets[-1]))
-    right.set(xlabel="step of the designer", ylabel="welfare", title="lighter: larger budget")
+    left.legend(frameon=False, fontsize=8)
+    right.set(xlabel="step of the designer, budget after budget", ylabel="best welfare so far")
     for ax in (left, right):
         ax.spines[["top", "right"]].set_visible(False)
     output.parent.mkdir(parents=True, exist_ok=True)

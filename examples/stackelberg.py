@@ -46,7 +46,8 @@ def response(x: jax.Array, b: jax.Array, precision: jax.Array) -> jax.Array:
     """The follower's logit response, an equilibrium of a game of one player."""
     game = gamejax.games.NormalFormGame((x @ b)[None])
     solver = gamejax.solvers.LogitEquilibrium(precision)
-    return gamejax.solve(game, solver, tol=1e-6, adjoint=gamejax.Implicit()).profile[0]
+    solved = gamejax.solve(game, solver, tol=1e-6, adjoint=gamejax.Implicit())
+    return jax.tree.leaves(solved.profile)[0]
 
 
 def lead(a: jax.Array, b: jax.Array, start: jax.Array, precisions: jax.Array):
@@ -60,7 +61,7 @@ def lead(a: jax.Array, b: jax.Array, start: jax.Array, precisions: jax.Array):
     def step(carry: tuple, precision: jax.Array) -> tuple[tuple, jax.Array]:
         logits, state = carry
         updates, state = optimizer.update(-jax.grad(payoff)(logits, precision), state)
-        logits = optax.apply_updates(logits, updates)
+        logits = jax.tree.map(jnp.add, logits, updates)
         return (logits, state), worst_payoff(jax.nn.softmax(logits), a, b)
 
     (logits, _), way = jax.lax.scan(step, (start, optimizer.init(start)), precisions)
@@ -83,12 +84,14 @@ def main(output: Path, *, num_games: int = 64, starts: int = 8, steps: int = 300
     _, way = jax.jit(jax.vmap(over_starts, in_axes=(0, 0, None, None)))(a, b, logits, precisions)
     way = np.asarray(way).max(1)  # the best start, certified by best responses
     reached = np.maximum.accumulate(way, 1)
-    exact = np.array([commitment_value(*pair) for pair in zip(np.asarray(a), np.asarray(b), strict=True)])
+    exact = np.array(
+        [commitment_value(*pair) for pair in zip(np.asarray(a), np.asarray(b), strict=True)]
+    )
     pure = np.asarray(jax.vmap(lambda p, q: jax.vmap(worst_payoff, (0, None, None))(
         jnp.eye(ACTIONS), p, q).max())(a, b))  # fmt: skip
     share = float(np.mean(reached[:, -1] / exact))
     print(f"{num_games} games of {ACTIONS} x {ACTIONS}, {starts} starts, {steps} steps each")
-    print(f"value of commitment {exact.mean():.4f} on average, of announcing an action {pure.mean():.4f}")
+    print(f"value of commitment {exact.mean():.4f}, of announcing one action {pure.mean():.4f}")
     print(f"reached {reached[:, -1].mean():.4f}: {share:.2%}; within 1% in "
           f"{np.mean(reached[:, -1] >= 0.99 * exact):.0%} of the games")  # fmt: skip
     assert np.all(reached <= exact[:, None] + 1e-4)

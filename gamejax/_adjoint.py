@@ -14,7 +14,7 @@ from gamejax._numerics import inner
 from gamejax._types import Profile, Scalar
 from gamejax.games import AbstractGame
 from gamejax.solvers import AbstractSolver
-from gamejax.solvers._condition import examine
+from gamejax.solvers._condition import examine, factorized
 
 MAX_CHANGE = 0.1
 """By how much, relatively, the smallest derivative may change within the solution's error."""
@@ -60,7 +60,7 @@ class Implicit(eqx.Module):
         blondel2022.
     """
 
-    linear_solver: lx.AbstractLinearSolver = lx.LU()
+    linear_solver: lx.AbstractLinearSolver = eqx.field(static=True, default=lx.LU())
 
 
 class Differentiable(NamedTuple):
@@ -121,8 +121,7 @@ def _solve_linear(
     """Solve with a linear function, differentiably; non-finite numbers pass, none raises."""
 
     def solve(linear: Callable[[Profile], Profile], b: Profile) -> Profile:
-        operator = lx.FunctionLinearOperator(linear, jax.eval_shape(lambda: b))
-        return lx.linear_solve(operator, b, linear_solver, throw=False).value
+        return factorized(linear, b, linear_solver)[0](b)
 
     return jax.lax.custom_linear_solve(function, right, solve, solve)
 
@@ -135,9 +134,8 @@ def _inspect(
     linear_solver: lx.AbstractLinearSolver,
 ) -> tuple[Profile, Scalar, Array]:
     """One Newton step from the profile, the condition there, and whether it is to be trusted."""
-    jacobian = lx.JacobianLinearOperator(residual, profile, parameters)
-    error = residual(profile, parameters)
-    found = examine(jacobian, error, linear_solver)
+    error, derivative = jax.linearize(lambda x: residual(x, parameters), profile)
+    found = examine(derivative, error, linear_solver)
     refined = jax.tree.map(jnp.subtract, profile, found.solution)
 
     def along(x: Profile) -> Profile:

@@ -17,6 +17,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
 from jaxtyping import Array, PyTree
 
+from gamejax._persistent import run_persistent, supported
 from gamejax._trailing import CALLS, ELEMENTWISE, Value, closed_jaxpr, grown, interpret
 
 LANES = 64
@@ -42,7 +43,14 @@ REDUCE: dict[str, Callable[[Array, Array], Array]] = {
 Body = Callable[[Any, Any, Array], Any]
 
 
-def repeat(body: Body, count: Array, fixed: PyTree[Array], state: PyTree[Array]) -> PyTree[Array]:
+def repeat(
+    body: Body,
+    count: Array,
+    fixed: PyTree[Array],
+    state: PyTree[Array],
+    *,
+    persistent: bool = False,
+) -> PyTree[Array]:
     """`count` times `state = body(fixed, state, i)`; fast under `jax.vmap` where it can be.
 
     A `fori_loop`, in every transformation: derivatives are those of the plain loop, and whatever
@@ -53,6 +61,7 @@ def repeat(body: Body, count: Array, fixed: PyTree[Array], state: PyTree[Array])
         count: how many times.
         fixed: what stays the same.
         state: what changes.
+        persistent: on a GPU that runs CUDA, a batch in one kernel for all steps where there is one.
     """
 
     def plain(count: Array, fixed: Any, state: Any) -> Any:
@@ -62,7 +71,7 @@ def repeat(body: Body, count: Array, fixed: PyTree[Array], state: PyTree[Array])
 
     @mappable.def_vmap
     def _(size: int, batched: Any, count: Array, fixed: Any, state: Any) -> Any:
-        return _mapped(body, plain, size, batched, count, fixed, state)
+        return _mapped(body, plain, persistent, size, batched, count, fixed, state)
 
     # A custom rule for vmap alone has no derivatives of its own.
     differentiable = jax.custom_jvp(lambda *args: mappable(*args))
@@ -71,7 +80,14 @@ def repeat(body: Body, count: Array, fixed: PyTree[Array], state: PyTree[Array])
 
 
 def _mapped(
-    body: Body, plain: Any, size: int, batched: Any, count: Array, fixed: Any, state: Any
+    body: Body,
+    plain: Any,
+    persistent: bool,
+    size: int,
+    batched: Any,
+    count: Array,
+    fixed: Any,
+    state: Any,
 ) -> tuple[Any, Any]:
     """The state after the loops of a batch, and which of its leaves are batched."""
     count_batched, fixed_batched, state_batched = batched
@@ -94,13 +110,38 @@ def _mapped(
         out_axes = jax.tree.map(lambda flag: 0 if flag else None, after)
         return jax.vmap(plain, tuple(axes), out_axes, axis_size=size)(count, fixed, state)
 
+    forms: dict[str, Any] = {}
     if not count_batched and size >= LANES and _spelled_out(closed):
-        fast = functools.partial(_chunks, closed, size, batched, flags)
+        forms["cpu"] = functools.partial(_chunks, closed, size, batched, flags)
     elif not count_batched and _bytes(fixed, fixed_batched) > CACHE:
-        fast = functools.partial(_cached, plain, size, batched, after)
-    else:
+        forms["cpu"] = functools.partial(_cached, plain, size, batched, after)
+    if persistent and not count_batched and supported(closed):
+        forms["cuda"] = functools.partial(_on_chip, closed, size, batched, flags)
+    if not forms:
         return as_ever(count, fixed, state), after
-    return lax.platform_dependent(count, fixed, state, cpu=fast, default=as_ever), after
+    return lax.platform_dependent(count, fixed, state, **forms, default=as_ever), after
+
+
+def _on_chip(
+    closed: core.ClosedJaxpr, size: int, batched: Any, flags: list[bool],
+    count: Array, fixed: Any, state: Any,
+) -> Any:  # fmt: skip
+    """The loops of a batch in one kernel."""
+    num_fixed = len(jax.tree.leaves(fixed))
+    leaves = _everywhere(size, jax.tree.leaves((fixed, state)), jax.tree.leaves(batched[1:]), flags)
+    return jax.tree.structure(state).unflatten(
+        run_persistent(closed, flags, num_fixed, count, leaves)
+    )
+
+
+def _everywhere(
+    size: int, leaves: list[Array], given: list[bool], wanted: list[bool]
+) -> list[Array]:
+    """The leaves, repeated where they come without the batch that they will grow."""
+    return [
+        lax.broadcast(x, (size,)) if grow and not has else x
+        for x, has, grow in zip(map(jnp.asarray, leaves), given, wanted, strict=True)
+    ]
 
 
 def _bytes(tree: PyTree[Array], batched: PyTree[bool]) -> int:
@@ -180,19 +221,16 @@ def _chunks(
 ) -> Any:  # fmt: skip
     """The loops of the whole batch, chunk by chunk."""
     num_chunks, lanes = -(-size // LANES), LANES
-    leaves = [jnp.asarray(x) for x in jax.tree.leaves((fixed, state))]
     num_fixed = len(jax.tree.leaves(fixed))
-    given = jax.tree.leaves(batched[1:])
+    leaves = _everywhere(size, jax.tree.leaves((fixed, state)), jax.tree.leaves(batched[1:]), flags)
 
-    def cut(x: Array, flag: bool) -> Array:
-        if not flag:
-            x = lax.broadcast_in_dim(x, (size, *x.shape), tuple(range(1, x.ndim + 1)))
+    def cut(x: Array) -> Array:
         missing = num_chunks * lanes - size
         if missing:
             x = lax.concatenate([x, jnp.repeat(x[-1:], missing, axis=0)], 0)
         return jnp.moveaxis(x.reshape(num_chunks, lanes, *x.shape[1:]), 1, -1)
 
-    chunks = [cut(x, g) if f else x for x, f, g in zip(leaves, flags, given, strict=True)]
+    chunks = [cut(x) if flag else x for x, flag in zip(leaves, flags, strict=True)]
     chunks = _alike(chunks, flags)
     shared = [x for x, flag in zip(chunks, flags, strict=True) if not flag]
 

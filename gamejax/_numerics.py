@@ -34,6 +34,18 @@ def fold(key: PRNGKeyArray | None, index: Array | int) -> PRNGKeyArray | None:
     return None if key is None else jax.random.fold_in(key, index)
 
 
+def vary_like(tree: PyTree[Array], data: PyTree[Array]) -> PyTree[Array]:
+    """The tree, varying over the mesh axes over which the numbers in `data` vary.
+
+    Loops under `jax.shard_map` ask for that of what they carry from the beginning. Costs nothing.
+    """
+    numbers = [x for x in jax.tree.leaves(data) if eqx.is_inexact_array(x)]
+    for x in numbers:
+        corner = x[(0,) * x.ndim]
+        tree = jax.tree.map(lambda leaf, c=corner: jnp.where(c == c, leaf, leaf), tree)
+    return tree
+
+
 def inner(x: PyTree[Array], y: PyTree[Array]) -> Scalar:
     r"""The inner product $\langle x, y\rangle$ of two trees of arrays."""
     products = jax.tree.map(lambda a, b: jnp.vdot(a, b, precision=HIGHEST), x, y)

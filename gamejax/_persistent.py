@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
 from jax.extend import core
 from jaxtyping import Array
 
@@ -66,7 +67,9 @@ def run_persistent(
         for x, flag in zip(leaves, flags, strict=True)
     ]
     body = _lanes_kernel if lanes else _program_kernel
-    like = [jax.ShapeDtypeStruct(x.shape[flag:], x.dtype) for x, flag in zip(leaves, flags, strict=True)]
+    like = [
+        jax.ShapeDtypeStruct(x.shape[flag:], x.dtype) for x, flag in zip(leaves, flags, strict=True)
+    ]
 
     def spec(x: Array, flag: bool) -> pl.BlockSpec:
         rank = x.ndim
@@ -83,6 +86,7 @@ def run_persistent(
         in_specs=[spec(x, f) for x, f in zip([count[None], *arrays], [False, *flags], strict=True)],
         out_specs=[spec(x, f) for x, f in zip(own, flags[num_fixed:], strict=True)],
         out_shape=[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in own],
+        compiler_params=triton.CompilerParams(num_warps=4, num_stages=1),
         interpret=interpret,
     )(count[None], *arrays)
 

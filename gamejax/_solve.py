@@ -22,6 +22,7 @@ from gamejax._checks import (
     without_labels,
 )
 from gamejax._loop import Certify, Progress, judge, run_recorded, run_to_tolerance, run_unrolled
+from gamejax._numerics import vary_like
 from gamejax._solution import RESULTS, Solution, Trajectory
 from gamejax._statistics import statistics
 from gamejax._types import Scalar, State, Strategy
@@ -262,7 +263,8 @@ def begin(
             )
     state = jax.tree.map(strong, state)
     shape = jax.eval_shape(lambda s: certify(game, solver.profile(s)), state)
-    return Progress(state, steps, jnp.full(shape.shape, jnp.inf, shape.dtype), RESULTS.running)
+    unknown = jnp.full(shape.shape, jnp.inf, shape.dtype)
+    return vary_like(Progress(state, steps, unknown, RESULTS.running), game)
 
 
 def strong(leaf: Any) -> Array:

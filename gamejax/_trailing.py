@@ -96,9 +96,7 @@ def interpret(
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _apply(
-    equation: core.JaxprEqn, size: int, inputs: list[Value], rules: Rules
-) -> list[Value]:
+def _apply(equation: core.JaxprEqn, size: int, inputs: list[Value], rules: Rules) -> list[Value]:
     name, params = equation.primitive.name, equation.params
     arrays = [value.array for value in inputs]
     if name in CALLS:
@@ -161,9 +159,7 @@ def aligned(value: Value, shape: tuple[int, ...], size: int) -> Array:
     return lax.broadcast_in_dim(array, (*shape, size), dimensions)
 
 
-def _while(
-    params: dict[str, Any], size: int, inputs: list[Value], rules: Rules
-) -> list[Value]:
+def _while(params: dict[str, Any], size: int, inputs: list[Value], rules: Rules) -> list[Value]:
     """Runs until every member is done; those that are keep their values."""
     split = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
     cond_consts, body_consts = inputs[: split[0]], inputs[split[0] : split[1]]

@@ -2,9 +2,10 @@
 
 import gzip
 
+import jax
 import numpy as np
 
-from examples import click_log, demo, demo_pictures
+from examples import click_log, demo, demo_pictures, learn_payoffs, mechanism_design, stackelberg
 from gamejax import games
 
 
@@ -52,3 +53,30 @@ def test_the_demo_certifies_its_batch_and_draws(tmp_path):
     assert all(float(gap) <= demo.TOL for gap in rows)
     path = demo_pictures.gap_curves(tmp_path, num_games=2, size=3, steps=16)
     assert path.stat().st_size > 10_000
+
+
+@jax.numpy_dtype_promotion("standard")  # optax needs it
+def test_payoffs_are_learned_from_play(tmp_path, capsys):
+    error = learn_payoffs.main(tmp_path / "picture.png", days=24, rounds=2000, steps=40)
+    assert error < 0.25  # the values themselves vary by 0.35
+    assert "of the truth" in capsys.readouterr().out
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def test_payments_raise_welfare(tmp_path, capsys):
+    welfare = mechanism_design.main(tmp_path / "picture.png", num_budgets=3, steps=6)
+    assert np.all(np.diff(welfare, axis=1) > 0)
+    assert welfare[-1, -1] > welfare[-1, 0] + 0.5
+    assert "the most welfare there is: 3.00" in capsys.readouterr().out
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+@jax.numpy_dtype_promotion("standard")  # optax needs it
+def test_a_leader_reaches_the_value_of_commitment(tmp_path, capsys):
+    share = stackelberg.main(tmp_path / "picture.png", num_games=8, starts=4, steps=80)
+    assert share > 0.97
+    assert "value of commitment" in capsys.readouterr().out
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+    # Announcing both actions alike makes the follower choose the second, which pays 4 or 3.
+    a, b = np.array([[2.0, 4.0], [1.0, 3.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert abs(stackelberg.commitment_value(a, b) - 3.5) < 1e-9

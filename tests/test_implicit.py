@@ -49,7 +49,7 @@ class TestOracle:
         found = jax.jit(jax.hessian(self.first))(MATRIX)
         slope = jax.jit(jax.vmap(jax.grad(self.first)))
         moves = WIDTH * jnp.eye(4).reshape(4, 2, 2)
-        difference = (slope(MATRIX + moves) - slope(MATRIX - moves)) / (2 * WIDTH)
+        difference = (slope(MATRIX[None] + moves) - slope(MATRIX[None] - moves)) / (2 * WIDTH)
         np.testing.assert_allclose(found, difference.reshape(2, 2, 2, 2), atol=1e-8)
 
 
@@ -198,14 +198,19 @@ def test_shard_map_and_other_linear_solvers():
     lineax = pytest.importorskip("lineax")
     mesh = jax.make_mesh((1,), ("games",))
     spec = jax.sharding.PartitionSpec("games")
-    adjoint = gamejax.Implicit(lineax.GMRES(rtol=1e-10, atol=1e-10))
+    krylov = gamejax.Implicit(lineax.GMRES(rtol=1e-10, atol=1e-10))
+    np.testing.assert_allclose(
+        jax.jit(jax.grad(lambda a: logit(a, adjoint=krylov).profile[0][0]))(MATRIX),
+        ORACLE,
+        atol=1e-7,
+    )
 
     def slopes(batch):
-        one = lambda a: logit(a, adjoint=adjoint).profile[0][0]  # noqa: E731
-        return jax.vmap(jax.grad(one))(batch)
+        return jax.vmap(jax.grad(lambda a: logit(a).profile[0][0]))(batch)
 
     mapped = jax.jit(jax.shard_map(slopes, mesh=mesh, in_specs=spec, out_specs=spec))
-    found = mapped(jnp.stack([MATRIX, MATRIX]))
+    batch = jax.device_put(jnp.stack([MATRIX, MATRIX]), jax.NamedSharding(mesh, spec))
+    found = mapped(batch)
     np.testing.assert_allclose(found[1], ORACLE, atol=1e-7)
 
 

@@ -37,6 +37,12 @@ def polished_zero_sum(game, max_steps):
 
 
 @jax.jit
+def interior_zero_sum(game):
+    solver = solvers.Polished(SELF_PLAY, interior_point=True)
+    return jax.vmap(lambda g: solve(g, solver, 1e-9, 0))(game)
+
+
+@jax.jit
 def plain_zero_sum(game, max_steps):
     return jax.vmap(lambda g: solve(g, SELF_PLAY, 1e-9, max_steps))(game)
 
@@ -74,6 +80,10 @@ def test_every_zero_sum_game_to_rounding():
     assert (plain.result != RESULTS.successful).sum() >= 3
     assert solution.stats["polished"].sum() >= 40
     assert np.median(solution.stats["num_steps"]) <= 200
+    # With interior-point steps nothing is left to be played.
+    inside = interior_zero_sum(stacked)
+    assert (inside.result == RESULTS.successful).all()
+    assert (inside.gap <= 1e-9).all()
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (3, 3, 3)])

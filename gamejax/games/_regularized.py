@@ -25,12 +25,9 @@ class RegularizedGame(AbstractGame):
     """
 
     game: AbstractGame
+    strategy_sets: tuple[AbstractStrategySet, ...]
     strength: ArrayLike
     regularizer: AbstractRegularizer
-
-    @property
-    def strategy_sets(self) -> tuple[AbstractStrategySet, ...]:
-        return self.game.strategy_sets
 
     @property
     def dtype(self) -> Any:
@@ -109,4 +106,10 @@ def regularized(
     if is_concrete(strength) and not np.all(np.asarray(strength, float) > 0):
         raise ValueError(f"strength must be positive, got {strength}.")
     regularizer = Entropy() if regularizer is None else regularizer
-    return RegularizedGame(game, strength, regularizer, labels=game.labels)
+    return RegularizedGame(
+        game=game,
+        strategy_sets=game.strategy_sets,
+        strength=strength,
+        regularizer=regularizer,
+        labels=game.labels,
+    )

@@ -25,7 +25,7 @@ class AbstractSolver(eqx.Module):
         Raises:
             TypeError, ValueError: the message says what the solver needs.
         """
-        return None
+        return
 
     @abc.abstractmethod
     def init(

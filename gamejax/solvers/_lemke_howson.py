@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from gamejax._numerics import vary_like
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Strategy
 from gamejax.games import AbstractGame
@@ -147,7 +148,9 @@ class LemkeHowson(AbstractSolver):
         def go(state: LemkeHowsonState) -> LemkeHowsonState:
             left = 0 * state.left + jnp.asarray(count, jnp.int32)
             granted = eqx.tree_at(lambda s: s.left, state, left)
-            return pivot_until_done(_RULES, (_tables(game, label), _goal(game, label)), granted)
+            tables = _tables(game, label)
+            goal = vary_like(_goal(game, label), tables)
+            return pivot_until_done(_RULES, (tables, goal), granted)
 
         return lax.cond(jnp.asarray(count) > 0, go, lambda state: state, state)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 
+from gamejax._joint import Joint
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, Strategy
 from gamejax.games import AbstractGame
@@ -147,7 +148,7 @@ class LogitEquilibrium(AbstractSolver):
 
     def certificate(self, game: AbstractGame, profile: Profile) -> Scalar:
         r"""The largest entry of $|x_i - \mathrm{softmax}(\lambda_i u_i(x))|$."""
-        residual = self.residual(game, profile)
+        residual = jax.tree.leaves(self.residual(game, profile))
         return jnp.stack([jnp.abs(r).max() for r in residual]).max()
 
     def status(self, state: LogitState) -> RESULTS:
@@ -171,6 +172,8 @@ class LogitEquilibrium(AbstractSolver):
 
     def residual(self, game: AbstractGame, profile: Profile) -> Profile:
         r"""$x_i - \mathrm{softmax}(\lambda_i u_i(x))$."""
+        if isinstance(profile, Joint):
+            raise TypeError("A logit equilibrium is a profile of strategies, not a Joint.")
         rates = self._rates(game, game.dtype)
         utilities = game.utilities(profile)
         return tuple(

@@ -167,7 +167,7 @@ def approach(system: System, path: PathState, logits: Logits) -> PathState:
     row = Direction(jax.tree.map(jnp.zeros_like, logits), time)
 
     def newton(_: Array, carry: tuple[Logits, Direction]) -> tuple[Logits, Direction]:
-        current, _ = carry
+        current = carry[0]
         right = jax.tree.map(jnp.negative, system.equations(current, time))
         step, tangent = system.solve(current, time, row, right)
         square = apply(fisher(strategies_of(system.sets, current), step, time), step)

@@ -12,7 +12,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
@@ -166,18 +165,19 @@ class System(eqx.Module):
         r"""$t\,r_i P B_{ij} D_j$: how one player's $t r_i (u_i - \bar u_i)$ moves with $z_j$."""
         if isinstance(self.game, MatrixGame):
             payoffs = self.game.payoff if player == 0 else -self.game.payoff.T
-        else:
+        elif isinstance(self.game, NormalFormGame):
             payoffs = self.game.payoffs[player]
             payoffs = payoffs if player == 0 else payoffs.T
+        else:
+            raise TypeError(f"no payoff matrices in a {type(self.game).__name__}")
         moved = spread(strategies[1 - player][None], payoffs)
         return time * self.rates[player] * _center(self.sets[player], moved.T).T
 
 
 def solve_columns(matrix: Array, columns: Sequence[Array]) -> list[Array]:
     """The solutions of one dense linear system for several right-hand sides."""
-    operator, solver = lx.MatrixLinearOperator(matrix), lx.LU()
-    factors = solver.init(operator, {})
-    return [lx.linear_solve(operator, c, solver, state=factors, throw=False).value for c in columns]
+    solution = jnp.linalg.solve(matrix, jnp.stack(columns, axis=1))
+    return [solution[:, k] for k in range(len(columns))]
 
 
 def payoff_scale(game: AbstractGame, dtype: Any) -> Scalar:

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from jax.scipy.linalg import lu_factor, lu_solve
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from gamejax._interior_point import solve_matrix_game
 from gamejax._joint import Joint
 from gamejax._numerics import HIGHEST
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, State, Strategy
-from gamejax.games import AbstractGame
+from gamejax.games import AbstractGame, MatrixGame
 from gamejax.games._pure import action_masks
 from gamejax.solvers._base import AbstractSolver
 
@@ -60,17 +61,21 @@ class Polished(AbstractSolver):
     Args:
         solver: a solver of Nash equilibria whose profile is one strategy per player.
         num_rounds: Newton steps of each polishing, at least 1.
+        interior_point: in a `MatrixGame`, also try the saddle point that an interior-point method
+            finds: 10 to 20 more linear systems per polishing, and no game of a batch is left over,
+            however slowly its supports show.
 
     Raises:
         ValueError: `num_rounds` is below 1.
         TypeError: a player's set is no whole simplex, or the solver's profile is a `Joint`.
 
     References:
-        hintermuller2002.
+        hintermuller2002, mehrotra1992.
     """
 
     solver: AbstractSolver
     num_rounds: int = eqx.field(static=True, default=2)
+    interior_point: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         if self.num_rounds < 1:
@@ -151,6 +156,9 @@ class Polished(AbstractSolver):
         # One program for all starting points.
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *candidates)
         kept, _ = jax.lax.scan(polish, kept, stacked)
+        if self.interior_point and isinstance(game, MatrixGame):
+            saddle = solve_matrix_game(game.payoff, *masks)
+            kept = self._better(game, kept, (saddle.row, saddle.column), True)
         return PolishedState(inner, kept.best, kept.gap, kept.polished)
 
     def _better(

@@ -61,9 +61,17 @@ class SimplexState(eqx.Module):
 
 
 class _Tableau(eqx.Module):
-    """`entries`: costs in the last row; values, exact and perturbed, in the last two columns."""
+    """The tableau.
+
+    Attributes:
+        entries: costs in the last row; values, exact and perturbed, in the last two columns.
+        edges: squared lengths of the edges along which the nonbasic variables enter; `None` where
+            nobody asks.
+        variables, origin, running, pivots, left: as in `SimplexState`.
+    """
 
     entries: Float[Array, "rows columns"]
+    edges: Float[Array, " columns"] | None
     variables: Int[Array, " variables"]
     origin: Int[Array, "2"]
     running: Bool[Array, ""]
@@ -210,7 +218,10 @@ def _begin(data: tuple[Array, Any], state: SimplexState) -> _Tableau:
     variables = jnp.where(place == row, n + column, swapped)
     entries = _first_tableau(matrix, row, column, masks)
     entries, variables = restore(entries, variables, state.variables, n, state.pivots > 0)
-    return _Tableau(entries, variables, state.origin, state.running, state.pivots, state.left)
+    edges = 1 + jnp.square(entries[:n, :k]).sum(0) if k >= STEEPEST_FROM else None
+    return _Tableau(
+        entries, edges, variables, state.origin, state.running, state.pivots, state.left
+    )
 
 
 def _first_tableau(
@@ -248,30 +259,42 @@ def _unfinished(tableau: _Tableau) -> Bool[Array, ""]:
 
 def _pivot(tableau: _Tableau) -> _Tableau:
     """One pivot, nothing where the tableau is not unfinished."""
-    entries = tableau.entries
+    entries, edges = tableau.entries, tableau.edges
     n = entries.shape[0] - 1
     most = PIVOTS_PER_VARIABLE * tableau.variables.shape[0]
-    least, column = _entering(entries)
+    costs = entries[n, :-2]
+    least, column = smallest(costs if edges is None else costs / jnp.sqrt(edges))
     improves = least < -tolerances(entries.dtype)[0]
     down = lax.dynamic_index_in_dim(entries, column, 1, keepdims=False)
     row, found = leaving_row(down[:n], entries[:n, -1])
     better, awaited = improves & found, _unfinished(tableau)
     active = better & awaited
+    if edges is not None:
+        edges = jnp.where(active, _next_edges(entries, edges, down, row, column), edges)
     entries, variables = exchange(entries, tableau.variables, n, row, column, active)
     one = active.astype(jnp.int32)
     pivots, left = tableau.pivots + one, tableau.left - one
     running = jnp.where(awaited, better & (pivots < most), tableau.running)
-    return _Tableau(entries, variables, tableau.origin, running, pivots, left)
+    return _Tableau(entries, edges, variables, tableau.origin, running, pivots, left)
 
 
-def _entering(entries: Array) -> tuple[Array, Array]:
-    """The cost that falls most, or falls most steeply, and the number of its column."""
-    costs = entries[-1, :-2]
-    if costs.shape[0] < STEEPEST_FROM:
-        return smallest(costs)
-    squares = jnp.square(entries[:-1, :-2]).sum(0)
-    _, column = smallest(costs / jnp.sqrt(1 + squares))
-    return costs[column], column
+def _next_edges(entries: Array, edges: Array, down: Array, row: Array, column: Array) -> Array:
+    r"""The squared lengths after a pivot, by one product with the tableau.
+
+    With pivot column $q$, pivot $p$ and $\rho_j = T_{rj} / p$:
+    $\gamma'_j = \gamma_j - 2 \rho_j \sum_i T_{ij} T_{iq} + \rho_j^2 \gamma_q$,
+    $\gamma'_q = \gamma_q / p^2$.
+    """
+    n, k = entries.shape[0] - 1, edges.shape[0]
+    pivot = down[row]
+    divisor = jnp.where(pivot == 0, 1, pivot)
+    ratio = lax.dynamic_index_in_dim(entries, row, 0, keepdims=False)[:k] / divisor
+    above = jnp.where(jnp.arange(n + 1, dtype=jnp.int32) < n, down, 0)
+    along = product(above, entries)[:k]
+    moved = edges - 2 * ratio * along + jnp.square(ratio) * edges[column]
+    own = jnp.arange(k, dtype=jnp.int32) == column
+    moved = jnp.where(own, edges[column] / jnp.square(divisor), moved)
+    return jnp.maximum(moved, 1 + jnp.where(own, 0, jnp.square(ratio)))
 
 
 def _finish(data: tuple[Array, Any], tableau: _Tableau) -> SimplexState:
