@@ -1,7 +1,7 @@
 """How much faster is a GPU than one core of C, and kernels that stay on it than a scan?
 
 Rows appear only where JAX has an accelerator. `scan` is the same program step by step
-(`jax.vmap(play)`), the other entry of gamejax lets the solver choose its kernels. Rivals in C run on
+(`jax.vmap(play)`), the other entry lets the solver choose its kernels. Rivals in C run on
 one core of the same machine, on as many games as they do in a second.
 """
 

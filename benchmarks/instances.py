@@ -5,6 +5,9 @@ rivals get the same games. `instances("zero_sum-8x8", 4096)` are `zero_sum-8x8-0
 `zero_sum-8x8-4095` of `gamejax.games.random.instance(..., "float32")`.
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,13 +19,19 @@ FAMILIES = {"zero_sum": random.zero_sum, "general_sum": random.general_sum}
 
 def instances(name: str, count: int) -> AbstractGame:
     """The first `count` instances `name-0`, `name-1`, ... as one stacked game."""
+    return _builder(name)(jnp.arange(count))
+
+
+@functools.cache
+def _builder(name: str) -> Callable[[jax.Array], AbstractGame]:
+    """The compiled function from seeds to stacked games."""
     family, sizes = name.split("-")
     shape = tuple(int(n) for n in sizes.split("x"))
 
     def build(seed: jax.Array) -> AbstractGame:
         return FAMILIES[family](jax.random.key(seed, impl="threefry2x32"), shape, dtype="float32")
 
-    return jax.jit(jax.vmap(build))(jnp.arange(count))
+    return jax.jit(jax.vmap(build))
 
 
 def payoffs_of(games: AbstractGame) -> np.ndarray:

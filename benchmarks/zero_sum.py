@@ -19,6 +19,16 @@ PROFILES = {
     "full": {"n": 8, "games": 4096, "budget_s": 6.0, "limit_s": 1.0, "all": True},
 }
 EXACT, ROUGH = 1e-9, 1e-3
+TRIED = """
+The rivals have their fastest settings that solve the games: quantecon's `minmax` stands in one
+compiled `prange` loop over all games; HiGHS solves one linear program per game and reads the other
+strategy off its multipliers; MPAX is mapped over the games in float32 at a tenth of the tolerance
+(at the tolerance itself one game in a thousand stays above it); Python loops run in one process
+per core, on as many games as the note says. The C simplex keeps the nonbasic columns only; C PRM+
+drops 16 games at a time once all of them are within the tolerance. OpenSpiel's linear program
+imports cvxpy, which OpenSpiel does not install. `solve_batch` drops finished games and pays for
+it with work on the host; `vmap(solve)` is one program and runs to the slowest game.
+"""
 FAR_BEHIND = ("scipy HiGHS", "nashpy", "pygambit lp_solve", "OpenSpiel LP", "MPAX raPDHG, vmapped")
 
 

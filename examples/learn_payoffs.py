@@ -46,7 +46,7 @@ def true_values(contexts: jax.Array) -> jax.Array:
     return 1 + 0.5 * jnp.sin(2 * along)
 
 
-def main(output: Path, *, days: int = 400, rounds: int = 500, steps: int = 300) -> float:
+def main(output: Path, *, days: int = 150, rounds: int = 500, steps: int = 150) -> float:
     """Simulate play, learn from it, print and draw; returns the error of the values."""
     keys = jax.random.split(jax.random.key(0), 5)
     contexts = jax.random.uniform(keys[0], (days, FEATURES), minval=-1, maxval=1)

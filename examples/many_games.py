@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import gamejax
-from gamejax import games, metrics
+from gamejax import games, learners, metrics, solvers
 
 
 def main(count: int = 4096) -> None:
@@ -68,15 +68,17 @@ def interrupted(count: int) -> None:
     """Half of the work, then the rest: the same bits as in one go."""
     payoffs = jax.random.uniform(jax.random.key(1), (count, 16, 16), minval=-1, maxval=1)
     stack = jax.vmap(games.MatrixGame)(payoffs)
+    learner = learners.PredictiveRegretMatchingPlus()
+    solver = solvers.SelfPlay(learner, averaging=solvers.Quadratic(), alternating=True)
     with tempfile.TemporaryDirectory() as folder:
         saved = gamejax.Checkpoint(Path(folder) / "run.ckpt", every=30)
-        whole = gamejax.solve_batch(stack, checkpoint=saved, max_steps=2000)
+        whole = gamejax.solve_batch(stack, solver, checkpoint=saved, max_steps=2000)
         size = Path(saved.path).stat().st_size
         begin = time.perf_counter()
-        again = gamejax.solve_batch(stack, checkpoint=saved, max_steps=2000)
+        again = gamejax.solve_batch(stack, solver, checkpoint=saved, max_steps=2000)
         seconds = time.perf_counter() - begin
-    first = gamejax.solve_batch(stack, max_steps=400)
-    rest = gamejax.solve_batch(stack, init=first, max_steps=1600)
+    first = gamejax.solve_batch(stack, solver, max_steps=400)
+    rest = gamejax.solve_batch(stack, solver, init=first, max_steps=1600)
     equal = [
         all(map(np.array_equal, jax.tree.leaves(whole.profile), jax.tree.leaves(other.profile)))
         for other in (again, rest)

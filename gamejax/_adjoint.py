@@ -169,7 +169,8 @@ def forbid(profile: Profile, game: AbstractGame) -> Profile:
         moved = jax.custom_derivatives.linear_call(_nan_like, _refuse, x, tangents[1])
         return blocked(x, parameters), moved
 
-    return blocked(profile, leaves)
+    movable, actions = eqx.partition(profile, eqx.is_inexact_array)
+    return eqx.combine(blocked(movable, leaves), actions)
 
 
 def _nan_like(profile: Profile, tangents: list[Array]) -> Profile:

@@ -17,8 +17,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
 from jaxtyping import Array, PyTree
 
-from gamejax._persistent import run_persistent, supported
-from gamejax._trailing import CALLS, ELEMENTWISE, Value, closed_jaxpr, grown, interpret
+from gamejax._trailing import CALLS, ELEMENTWISE, Value, alike, closed_jaxpr, grown, interpret
 
 LANES = 64
 """Games in a chunk: below, LLVM unrolls the loops over them and vectorizes no more; above, more
@@ -32,6 +31,8 @@ CACHE = 2**21
 LAYOUT = frozenset(
     {"broadcast_in_dim", "reshape", "transpose", "slice", "concatenate", "squeeze", "stack", "iota"}
 )
+TESTED = jax.__version_info__ < (0, 12)
+"""One kernel for a loop rests on two tags of XLA that newer versions may read differently."""
 REDUCE: dict[str, Callable[[Array, Array], Array]] = {
     "reduce_sum": lax.add,
     "reduce_max": lax.max,
@@ -111,19 +112,28 @@ def _mapped(
         return jax.vmap(plain, tuple(axes), out_axes, axis_size=size)(count, fixed, state)
 
     forms: dict[str, Any] = {}
-    if not count_batched and size >= LANES and _spelled_out(closed):
+    if not count_batched and size >= LANES and TESTED and _spelled_out(closed):
         forms["cpu"] = functools.partial(_chunks, closed, size, batched, flags)
     elif not count_batched and _bytes(fixed, fixed_batched) > CACHE:
         forms["cpu"] = functools.partial(_cached, plain, size, batched, after)
-    if persistent and not count_batched and supported(closed):
-        forms["cuda"] = functools.partial(_on_chip, closed, size, batched, flags)
+    if persistent and not count_batched:
+        from gamejax._persistent import run_persistent, supported  # Pallas takes long to import
+
+        if supported(closed):
+            forms["cuda"] = functools.partial(
+                _on_chip, run_persistent, closed, size, batched, flags
+            )
     if not forms:
         return as_ever(count, fixed, state), after
+    leaves = jax.tree.leaves((fixed, state))
+    moving = iter(alike([x for x, flag in zip(leaves, flags, strict=True) if flag]))
+    leaves = [next(moving) if flag else x for x, flag in zip(leaves, flags, strict=True)]
+    fixed, state = structure.unflatten(leaves)
     return lax.platform_dependent(count, fixed, state, **forms, default=as_ever), after
 
 
 def _on_chip(
-    closed: core.ClosedJaxpr, size: int, batched: Any, flags: list[bool],
+    run_persistent: Any, closed: core.ClosedJaxpr, size: int, batched: Any, flags: list[bool],
     count: Array, fixed: Any, state: Any,
 ) -> Any:  # fmt: skip
     """The loops of a batch in one kernel."""
@@ -231,7 +241,6 @@ def _chunks(
         return jnp.moveaxis(x.reshape(num_chunks, lanes, *x.shape[1:]), 1, -1)
 
     chunks = [cut(x) if flag else x for x, flag in zip(leaves, flags, strict=True)]
-    chunks = _alike(chunks, flags)
     shared = [x for x, flag in zip(chunks, flags, strict=True) if not flag]
 
     def run(count: Array, shared: list[Array], own: list[Array]) -> Any:
@@ -254,8 +263,12 @@ def _chunks(
     own = [x for x, flag in zip(chunks, flags, strict=True) if flag]
 
     def chunk(own: list[Array]) -> list[Array]:
-        outputs = _apart(jax.jit(run), count, shared, own, xla_cpu_small_call="true")
-        return lax.optimization_barrier(outputs)[0]
+        states, inputs = _apart(jax.jit(run), count, shared, own, xla_cpu_small_call="true")
+        moved = [x for x, flag in zip(states, flags[num_fixed:], strict=True) if flag]
+        rest = iter(lax.optimization_barrier((moved, inputs))[0])
+        return [
+            next(rest) if flag else x for x, flag in zip(states, flags[num_fixed:], strict=True)
+        ]
 
     outputs = lax.map(chunk, own)
 
@@ -267,16 +280,6 @@ def _chunks(
 
     finals = [joined(x, f) for x, f in zip(outputs, flags[num_fixed:], strict=True)]
     return jax.tree.structure(state).unflatten(finals)
-
-
-def _alike(chunks: list[Array], flags: list[bool]) -> list[Array]:
-    """The same, all varying over the same axes of a mesh, so that loops keep their types."""
-    corners = [x[(0,) * x.ndim] for x in chunks if jnp.issubdtype(x.dtype, jnp.inexact)]
-    either = functools.reduce(lax.bitwise_or, [lax.ne(x, x) for x in corners])
-    return [
-        lax.select(lax.broadcast(either, x.shape), x, x) if flag else x
-        for x, flag in zip(chunks, flags, strict=True)
-    ]
 
 
 def _apart(function: Any, *args: Any, **tags: str) -> Any:

@@ -6,7 +6,6 @@ a vector over 128 games; beyond, a program holds one game and its arrays are val
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax

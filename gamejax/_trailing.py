@@ -143,7 +143,7 @@ def _apply(equation: core.JaxprEqn, size: int, inputs: list[Value], rules: Rules
 
 
 def _bind(equation: core.JaxprEqn, arrays: list[Any]) -> list[Any]:
-    outputs = equation.primitive.bind(*arrays, **equation.params)
+    outputs = equation.primitive.bind(*alike(arrays), **equation.params)
     return list(outputs) if equation.primitive.multiple_results else [outputs]
 
 
@@ -179,3 +179,21 @@ def _while(params: dict[str, Any], size: int, inputs: list[Value], rules: Rules)
 
     final = lax.while_loop(lambda carry: jnp.any(unfinished(carry)), body, start)
     return [Value(x, True) for x in final]
+
+
+def alike(arrays: list[Any]) -> list[Any]:
+    """Arrays that vary over the same axes of a mesh, as operations and loops in a `shard_map` ask.
+
+    Only there are there any such axes.
+    """
+    axes = [_varying(x) for x in arrays]
+    every = frozenset().union(*axes)
+    return [
+        lax.pcast(x, tuple(every - own), to="varying") if every - own else x
+        for x, own in zip(arrays, axes, strict=True)
+    ]
+
+
+def _varying(x: Any) -> frozenset[Any]:
+    kind = jax.typeof(x)
+    return getattr(getattr(kind, "manual_axis_type", kind), "varying", frozenset())

@@ -21,7 +21,10 @@ COUNT = 200
 PAYOFFS = jax.random.uniform(jax.random.key(0), (COUNT, 3, 4), minval=-1, maxval=1)
 STACK = jax.vmap(games.MatrixGame)(PAYOFFS)
 HEDGE = solvers.SelfPlay(learners.Hedge(0.2), averaging=solvers.Last())
-OPTIONS = {"tol": 1e-4, "max_steps": 3030, "check_every": 20}
+FAST = solvers.SelfPlay(
+    learners.PredictiveRegretMatchingPlus(), averaging=solvers.Quadratic(), alternating=True
+)
+OPTIONS = {"solver": FAST, "tol": 1e-4, "max_steps": 3030, "check_every": 20}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +89,7 @@ class TestBits:
 
 @pytest.mark.parametrize("max_steps", [0, 7, 20, 50])
 def test_budgets_are_kept_exactly(max_steps):
-    solution = solve_batch(STACK, tol=0.0, max_steps=max_steps, check_every=20)
+    solution = solve_batch(STACK, FAST, tol=0.0, max_steps=max_steps, check_every=20)
     assert np.all(np.asarray(solution.stats["num_steps"]) == max_steps)
     assert bool(jnp.all(solution.result == RESULTS.max_steps_reached))
 
@@ -318,7 +321,7 @@ class TestCheckpoints:
         with pytest.raises(ValueError, match="another run: games differ;"):
             solve_batch(jax.tree.map(lambda x: 2 * x, STACK), **options)
         with pytest.raises(ValueError, match="another run: solver differs;"):
-            solve_batch(STACK, HEDGE, **options)
+            solve_batch(STACK, **options | {"solver": HEDGE})
         assert path.read_bytes() == before
 
     def test_damaged_files_are_refused_and_kept(self, tmp_path):

@@ -23,6 +23,7 @@ from benchmarks import (
     report,
     roofline,
     scaling,
+    smooth,
     timing,
 )
 from benchmarks.__main__ import conclude, main
@@ -100,8 +101,8 @@ def test_instances_are_those_of_the_suite():
     stacked = instances.instances("zero_sum-4x4", 3)
     one = games.random.instance("zero_sum-4x4-2", "float32")
     np.testing.assert_array_equal(stacked.payoff[2], one.payoff)
-    general = instances.payoffs_of(instances.instances("general_sum-2x3x2", 2))
-    one = games.random.instance("general_sum-2x3x2-1", "float32")
+    general = instances.payoffs_of(instances.instances("general_sum-2x2x2", 2))
+    one = games.random.instance("general_sum-2x2x2-1", "float32")
     np.testing.assert_array_equal(general[1], np.asarray(one.payoffs, np.float64))
 
 
@@ -289,3 +290,26 @@ def test_the_runner_in_a_process_of_its_own(tmp_path):
     assert data["runs"][0]["environment"]["cores"] == 1
     assert (tmp_path / "bandits-tiny.md").exists()
     assert "bandits-tiny" in (tmp_path / "README.md").read_text()
+
+
+def test_smooth_play_keeps_to_its_bounds(tmp_path):
+    """Regrets below their bounds, certified gaps above what NumPy finds with other actions."""
+    rows = list(smooth.rows("tiny"))
+    assert [row["part"] for row in rows] == ["regret", "regret", "oracle"]
+    assert all(0 < row["of_bound"] <= 1 and row["violation"] < 1e-6 for row in rows[:2])
+    assert rows[2]["audit"] <= rows[2]["gap"] <= rows[2]["estimate"] + rows[2]["radius"]
+    assert abs(rows[2]["audit"] - rows[2]["estimate"]) < 0.02
+    met = [goal.measured >= goal.wanted for goal in smooth.goals(rows)]
+    assert met == [True, True, True]
+    drawn = smooth.draw([({}, rows)], tmp_path, "smooth-tiny")
+    assert all(picture.path.stat().st_size > 5_000 for picture in drawn)
+
+
+def test_logit_rows_agree():
+    rows = list(importlib.import_module("benchmarks.logit").rows("tiny"))
+    assert [row["implementation"] for row in rows] == [
+        "gamejax values", "gamejax unrolled", "gamejax implicit",
+    ]  # fmt: skip
+    assert all(row["residual"] < 1e-9 and row["games_per_s"] > 0 for row in rows)
+    assert rows[-1]["apart"] < 1e-8
+    assert rows[-1]["x_unrolled"] > 0

@@ -37,6 +37,7 @@ class TestOracle:
         np.testing.assert_allclose(found, ORACLE, atol=1e-9)
         assert abs(found.sum()) < 1e-12
 
+    @pytest.mark.slow
     def test_unrolled_agrees(self):
         def first(payoff):
             return logit(payoff, adjoint=gamejax.Unrolled(), max_steps=6, check_every=2).profile[0][
@@ -86,47 +87,49 @@ def test_thousands_of_games_against_finite_differences():
     assert (np.abs(apart[solved]) < 1e-9 * scale**2).all()
 
 
-def test_monotone_games_against_finite_differences():
-    """Smooth, entropic and Euclidean zero-sum games, each by a first-order method."""
+def entropic(game):
+    return games.regularized(game, 0.5)
+
+
+def capped(game):
+    return games.smoothed(game, cap=0.4)
+
+
+def euclidean(game):
+    return games.regularized(game, 0.5, regularizers.Euclidean())
+
+
+def proximal(step_size):
+    return solvers.MirrorProx(step_size, averaging=solvers.Last())
+
+
+@pytest.mark.parametrize(
+    ("make", "solver"),
+    [
+        pytest.param(entropic, proximal(0.5), id="entropic"),
+        pytest.param(capped, solvers.Extragradient(), id="capped"),
+        pytest.param(
+            lambda g: entropic(capped(g)), proximal(0.3), id="both", marks=pytest.mark.slow
+        ),
+        pytest.param(euclidean, solvers.Extragradient(), id="euclidean", marks=pytest.mark.slow),
+    ],
+)
+def test_monotone_games_against_finite_differences(make, solver):
     payoff, direction = uniform(2, (2, 4, 5))
 
-    def entropic(game):
-        return games.regularized(game, 0.5)
+    def solve(width):
+        game = make(games.MatrixGame(payoff + width * direction))
+        return gamejax.solve(game, solver, tol=1e-11, max_steps=20_000, adjoint=IMPLICIT)
 
-    def capped(game):
-        return games.smoothed(game, cap=0.4)
-
-    last = solvers.Last()
-    fixed = solvers.MirrorProx(0.5, averaging=last)
-    cases = [
-        (entropic, fixed),
-        (lambda g: entropic(capped(g)), solvers.MirrorProx(0.3, averaging=last)),
-        (lambda g: games.regularized(g, 0.5, regularizers.Euclidean()), solvers.Extragradient()),
-        (capped, solvers.Extragradient()),
-    ]
-    for make, solver in cases:
-
-        def outcome(width, make=make, solver=solver, adjoint=None):
-            game = make(games.MatrixGame(payoff + width * direction))
-            return gamejax.solve(game, solver, tol=1e-11, max_steps=20_000, adjoint=adjoint)
-
-        def slope(outcome=outcome):
-            one = jnp.ones(())
-            solve = lambda w: flat(outcome(w, adjoint=IMPLICIT).profile)  # noqa: E731
-            _, forward = jax.jvp(solve, (0 * one,), (one,))
-            ends = jax.vmap(lambda w: flat(outcome(w).profile))(jnp.array([1.0, -1.0]) * WIDTH)
-            return outcome(0 * one, adjoint=IMPLICIT), forward, (ends[0] - ends[1]) / (2 * WIDTH)
-
-        solution, forward, difference = jax.jit(slope)()
-        assert solution.result == gamejax.RESULTS.successful
-        assert solution.stats["condition"] > 0.01
-        np.testing.assert_allclose(forward, difference, atol=1e-6)
-    exact = logit(payoff, 2.0).profile
-    np.testing.assert_allclose(
-        flat(gamejax.solve(entropic(games.MatrixGame(payoff)), fixed, tol=1e-9).profile),
-        flat(exact),
-        atol=1e-8,
-    )
+    widths = jnp.array([0.0, 1.0, -1.0]) * WIDTH
+    solution, slope = jax.jit(jax.vmap(lambda w: jax.jvp(solve, (w,), (jnp.ones_like(w),))))(widths)
+    assert (solution.result == gamejax.RESULTS.successful).all()
+    assert (solution.stats["condition"] > 0.01).all()
+    for x, tangent in zip(solution.profile, slope.profile, strict=True):
+        np.testing.assert_allclose(tangent[0], (x[1] - x[2]) / (2 * WIDTH), atol=1e-6)
+    if make is entropic:
+        exact = logit(payoff, 2.0).profile
+        np.testing.assert_allclose(flat([x[0] for x in solution.profile]), flat(exact), atol=1e-8)
 
 
 def test_unrolled_dynamics_agree_with_implicit():

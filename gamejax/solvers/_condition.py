@@ -43,7 +43,7 @@ def factorized(
     """
     if isinstance(linear_solver, lx.LU):
         flat, unravel = ravel_pytree(like)
-        basis = jnp.eye(flat.size, dtype=flat.dtype)
+        basis = jnp.eye(flat.size, dtype=flat.dtype) + jnp.zeros_like(flat)[None]
         columns = jax.vmap(lambda e: ravel_pytree(function(unravel(e)))[0])(basis)
         factors = lu_factor(columns.T)
 
@@ -60,7 +60,7 @@ def factorized(
 
     def solve_transposed(b: PyTree[Array]) -> PyTree[Array]:
         return lx.linear_solve(
-            operator.transpose(), b, linear_solver, options, state=turned, throw=False
+            operator.transpose(), b, linear_solver, options=options, state=turned, throw=False
         ).value
 
     return solve, solve_transposed

@@ -11,29 +11,34 @@ from gamejax.solvers._extragradient import Extragradient
 from gamejax.solvers._logit_homotopy import LogitHomotopy
 from gamejax.solvers._multi_start import MultiStart
 from gamejax.solvers._self_play import SelfPlay
+from gamejax.solvers._simplex_method import SimplexMethod
 
 MOST_UNKNOWNS = 400
 """Beyond, one step of the logit homotopy takes longer than thousands of regret matching."""
+
+MOST_PIVOTED = 64
+"""Up to so many actions the simplex method is faster than regret matching to a gap of 1e-3."""
 
 
 def default_solver(game: AbstractGame) -> AbstractSolver:
     """A good solver for this kind of game.
 
-    Zero-sum matrix games: alternating predictive regret matching+ with quadratic averaging, which
-    converges in all of them. Other games: the logit homotopy, which almost always ends at an
-    equilibrium; where the players have more than 400 actions together, regret matching from eight
-    starts instead, after a look at the pure profiles, the best certificate kept: it may stop short
-    of an equilibrium, and says so. Games on other sets than simplices (capped ones, boxes, balls,
-    trees of them): extragradient.
+    Zero-sum matrix games: the simplex method, exact, up to 64 actions each; beyond, alternating
+    predictive regret matching+ with quadratic averaging, which converges in all of them. Other
+    games: the logit homotopy, which almost always ends at an equilibrium; where the players have
+    more than 400 actions together, regret matching from eight starts instead, after a look at the
+    pure profiles, the best certificate kept: it may stop short of an equilibrium, and says so.
+    Games on other sets than simplices (capped ones, boxes, balls, trees of them): extragradient.
 
     References:
-        farina2021, turocy2005, korpelevich1976.
+        dantzig1951, farina2021, turocy2005, korpelevich1976.
     """
     if not all(isinstance(s, Simplex) for s in game.strategy_sets):
         return Extragradient()
     fast = SelfPlay(PredictiveRegretMatchingPlus(), averaging=Quadratic(), alternating=True)
     if isinstance(game, MatrixGame):
-        return fast
+        pivoting = max(game.payoff.shape[-2:]) <= MOST_PIVOTED
+        return SimplexMethod() if pivoting else fast
     # The homotopy's linear systems have about so many unknowns.
     size = sum(math.prod(s.shape) for s in game.strategy_sets)
     return LogitHomotopy() if size <= MOST_UNKNOWNS else MultiStart(fast)

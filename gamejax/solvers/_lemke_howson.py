@@ -262,8 +262,11 @@ def _finish(data: tuple[Array, Array], tableaux: _Tableaux) -> LemkeHowsonState:
     offsets = jnp.where(by_row, jnp.array([0, m], jnp.int32), jnp.array([m, 0], jnp.int32))
     weights = jax.vmap(_weights)(tables, tableaux.entries, state.variables, offsets)
     row, column = jnp.where(by_row, weights, weights[::-1])
-    x, y = state.strategies
-    strategies = probabilities(row[: x.shape[0]]), probabilities(column[: y.shape[0]])
+    # A path that has not left the origin stands for no strategies yet.
+    strategies = tuple(
+        jnp.where(weights.any(), probabilities(weights[: before.shape[0]]), before)
+        for weights, before in zip((row, column), state.strategies, strict=True)
+    )
     return eqx.tree_at(lambda s: s.strategies, state, strategies)
 
 
