@@ -327,7 +327,8 @@ def _position(name: str, axis: int, dtype: Any, array: Array) -> Array:
 def _dot(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Value]:
     ((left,), (right,)), _ = equation.params["dimension_numbers"]
     a, b = inputs
-    shape = equation.outvars[0].aval.shape
+    output: Any = equation.outvars[0]
+    shape = output.aval.shape
     batched = a.batched or b.batched
     length = a.array.shape[left]
     total = None
@@ -347,8 +348,7 @@ def _dot(equation: core.JaxprEqn, size: int, inputs: list[Value]) -> list[Value]
     return [Value(total, batched)]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _terms(static: Any, flags: tuple[bool, bool], a: Array, b: Array) -> Array:
+def _sum_of_terms(static: Any, flags: tuple[bool, bool], a: Array, b: Array) -> Array:
     """Some of the terms of an inner product, added up."""
     left, right, begin, end, shape = static
 
@@ -365,9 +365,12 @@ def _terms(static: Any, flags: tuple[bool, bool], a: Array, b: Array) -> Array:
     return functools.reduce(lax.add, [term(k) for k in range(begin, end)])
 
 
+_terms = jax.jit(_sum_of_terms, static_argnums=(0, 1))
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _more_terms(static: Any, flags: tuple[bool, bool], total: Array, a: Array, b: Array) -> Array:
-    return lax.add(total, _terms.__wrapped__(static, flags, a, b))
+    return lax.add(total, _sum_of_terms(static, flags, a, b))
 
 
 RULES = {"dot_general": _dot, "argmax": _arg, "argmin": _arg, **dict.fromkeys(REDUCE, _reduce)}

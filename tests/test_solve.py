@@ -72,8 +72,9 @@ def test_going_on_from_a_solution_equals_one_run(first):
     whole = gamejax.solve(GAME, HEDGE, tol=0.0, max_steps=300)
     part = gamejax.solve(GAME, HEDGE, tol=0.0, max_steps=first)
     rest = gamejax.solve(GAME, HEDGE, tol=0.0, max_steps=300 - first, init=part)
-    chex.assert_trees_all_equal(whole.profile, rest.profile)
-    chex.assert_trees_all_equal(whole.state, rest.state)
+    # Sums are cut into blocks elsewhere, so the last bits may differ.
+    chex.assert_trees_all_close(whole.profile, rest.profile, atol=1e-15)
+    chex.assert_trees_all_close(whole.state, rest.state, atol=1e-12)
     assert int(rest.stats["num_steps"]) == 300
 
 

@@ -51,7 +51,7 @@ def perturbation(count: int, dtype: Any) -> np.ndarray:
 
 
 def smallest(values: Float[Array, " n"]) -> tuple[Array, Int[Array, ""]]:
-    """The minimum and its first index by one reduction."""
+    """The minimum and its first index by one reduction, through which no derivative passes."""
 
     def lower(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
         first = (a[0] < b[0]) | ((a[0] == b[0]) & (a[1] < b[1]))
@@ -59,7 +59,7 @@ def smallest(values: Float[Array, " n"]) -> tuple[Array, Int[Array, ""]]:
 
     index = lax.iota(jnp.int32, values.shape[0])
     start = (jnp.asarray(jnp.inf, values.dtype), jnp.int32(values.shape[0] - 1))
-    value, where = lax.reduce((values, index), start, lower, (0,))
+    value, where = lax.reduce((lax.stop_gradient(values), index), start, lower, (0,))
     return value, where
 
 

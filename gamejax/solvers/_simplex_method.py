@@ -120,8 +120,12 @@ class SimplexMethod(AbstractSolver):
         swapped = jnp.where(place == n + column, row, place)
         variables = jnp.where(place == row, n + column, swapped)
         profile = (jax.nn.one_hot(row, n, dtype=dtype), jax.nn.one_hot(column, k, dtype=dtype))
-        origin, zero, none = jnp.stack([row, column]), 0 * row, 0 * matrix[0, 0]
-        return SimplexState(variables, origin, profile, none, none + jnp.inf, zero == 0, zero, zero)
+        against = jnp.where(profile[0] > 0, jnp.inf, matrix[row, column] - matrix[:, column])
+        facing = jnp.where(profile[1] > 0, jnp.inf, matrix[row] - matrix[row, column])
+        margin = jnp.clip(jnp.minimum(smallest(against)[0], smallest(facing)[0]), 0, 1)
+        condition = jnp.where(margin > _unique_from(dtype), 1, jnp.inf).astype(dtype)
+        origin, zero = jnp.stack([row, column]), 0 * row
+        return SimplexState(variables, origin, profile, margin, condition, zero == 0, zero, zero)
 
     def step(
         self, game: AbstractGame, state: SimplexState, *, key: PRNGKeyArray | None
