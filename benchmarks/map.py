@@ -35,7 +35,7 @@ ROUGH, FINE = 1e-3, 1e-6
 TRIED = """
 gamejax takes part with `SimplexMethod` in float64 (through `vmap(solve)`, which has the least work
 on the host), with alternating PRM+ in float32 for 1e-3 and with polished PRM+ in float64 for 1e-6.
-A call of a JAX program costs about a tenth of a millisecond before the first game is touched, so
+A call of a JAX program costs a good part of a millisecond before the first game is touched, so
 that cells of few small games belong to compiled loops; cells with B < 64 are no goal.
 """
 MOST_BYTES = 600e6

@@ -1,8 +1,7 @@
 """How do time and memory grow with games, rounds, actions, players and devices?
 
 Alternating PRM+ for a fixed number of rounds, `jax.vmap(solve)` in one program, float32. `bytes` is
-what the compiled program holds: arguments, results and temporaries. All else than the axis that
-varies stays as `base` says.
+what the compiled program holds on a device: arguments, results and temporaries.
 """
 
 import time
@@ -25,18 +24,18 @@ ASKS = __doc__ or ""
 AXES = ("B", "T", "n", "players", "devices")
 PROFILES = {
     "tiny": {
-        "base": {"B": 64, "T": 10, "n": 2, "players": 2, "devices": 1},
+        "base": {"B": 64, "T": 10, "n": 2, "players": 2},
         "B": (64, 128),
         "budget_s": 0.0,
     },
     "fast": {
-        "base": {"B": 1024, "T": 200, "n": 8, "players": 2, "devices": 1},
+        "base": {"B": 1024, "T": 200, "n": 8, "players": 2},
         "B": (256, 1024, 4096),
         "T": (100, 200, 400),
         "budget_s": 0.3,
     },
     "full": {
-        "base": {"B": 4096, "T": 400, "n": 8, "players": 2, "devices": 1},
+        "base": {"B": 4096, "T": 400, "n": 8, "players": 2},
         "B": (256, 512, 1024, 2048, 4096, 8192, 16384),
         "T": (100, 200, 400, 800, 1600, 3200),
         "n": (2, 4, 8, 16, 32, 64),
@@ -47,14 +46,16 @@ PROFILES = {
 
 
 def rows(profile: str) -> Iterator[dict[str, Any]]:
-    """One axis after another; the number of devices goes up to that of the cores."""
+    """One axis after another, on all cores but where their number varies."""
     sizes, cores = PROFILES[profile], count_cores()
     for axis in AXES:
         values = sizes.get(axis, ())
         if axis == "devices" and cores > 1:
             values = tuple(range(1, cores + 1))
         for value in values:
-            yield measured(axis, {**sizes["base"], axis: value}, sizes["budget_s"])
+            yield measured(
+                axis, {**sizes["base"], "devices": cores, axis: value}, sizes["budget_s"]
+            )
 
 
 def measured(axis: str, point: dict[str, int], budget_s: float) -> dict[str, Any]:

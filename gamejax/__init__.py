@@ -10,11 +10,14 @@ from gamejax import sets as sets
 from gamejax import solvers as solvers
 from gamejax._adjoint import Implicit as Implicit
 from gamejax._adjoint import Unrolled as Unrolled
+from gamejax._batch import Checkpoint as Checkpoint
+from gamejax._batch import solve_batch as solve_batch
 from gamejax._citation import citation as citation
 from gamejax._equilibria import Equilibria as Equilibria
 from gamejax._equilibria import equilibria as equilibria
 from gamejax._equilibria import value as value
 from gamejax._joint import Joint as Joint
+from gamejax._joint import Sparse as Sparse
 from gamejax._solution import RESULTS as RESULTS
 from gamejax._solution import Solution as Solution
 from gamejax._solution import Trajectory as Trajectory

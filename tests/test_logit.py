@@ -256,7 +256,7 @@ class TestLogitHomotopy:
         points = jax.device_get(trajectory.records)
         rises = np.diff(points.precision)
         assert (rises < 0).any()  # it turned round,
-        assert points.precision[-1] == points.precision.max()  # and went on
+        assert points.precision[-1] > 1e6  # and went on
         for k in range(0, 150, 10):
             profile = [x[k] for x in points.strategies]
             for x, r in zip(

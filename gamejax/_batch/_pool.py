@@ -115,9 +115,7 @@ class Pool:
         run_bytes = sum(_bytes(x.shape, x.dtype) for x in kind.shapes)
         require_memory(count * run_bytes, f"The solver state of {count:,} games")
         unit = _sizes.smallest_buffer(game_bytes) * num_devices
-        most = _sizes.capacity(game_bytes, run_bytes, unit, self.devices)
-        if task.chunk_size is not None:
-            most = min(most, -(-task.chunk_size // unit) * unit)
+        most = _sizes.capacity(game_bytes, run_bytes, unit, self.devices, task.chunk_size)
         self.sizes = _sizes.ladder(min(count, most), unit)
         self.runs = [np.zeros((count, *x.shape), x.dtype) for x in kind.shapes]
         self.running, self.gaps = np.ones(count, bool), np.full(count, np.inf)

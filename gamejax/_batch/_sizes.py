@@ -31,8 +31,10 @@ def ladder(top: int, unit: int) -> list[int]:
     return sizes
 
 
-def capacity(game_bytes: int, run_bytes: int, unit: int, devices: list[Any]) -> int:
-    """How many games are on the devices at a time, a multiple of `unit`.
+def capacity(
+    game_bytes: int, run_bytes: int, unit: int, devices: list[Any], wanted: int | None
+) -> int:
+    """How many games are on the devices at a time, a multiple of `unit`; `wanted` if it fits.
 
     On a CPU as many as its caches hold: the work on games that are done before their neighbors is
     least when the buffer is small and refilled. Elsewhere as many as half of the memory holds; a
@@ -49,7 +51,9 @@ def capacity(game_bytes: int, run_bytes: int, unit: int, devices: list[Any]) -> 
             f"{available:,} bytes of memory here."
         )
     most = int(_SHARE_OF_MEMORY * available) // each
-    if devices[0].platform == "cpu":
+    if wanted is not None:
+        most = min(most, _round_up(wanted, unit))
+    elif devices[0].platform == "cpu":
         cached = min(_CACHED_GAMES, _CACHED_BYTES // max(1, game_bytes + run_bytes))
         most = min(most, max(cached * len(devices), 2 * unit))
     return max(unit, most // unit * unit)

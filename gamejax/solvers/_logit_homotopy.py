@@ -4,7 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, Strategy
@@ -13,7 +13,6 @@ from gamejax.metrics import nash_gap
 from gamejax.solvers._base import AbstractSolver
 from gamejax.solvers._logit import path_status
 from gamejax.solvers._logit_path import (
-    ENDED,
     LANDED,
     PathState,
     advance_until,
@@ -134,9 +133,6 @@ class LogitHomotopy(AbstractSolver):
             found = nash_gap(game, candidate)
             better = found < gap
             best, gap = choose(better, candidate, best), jnp.where(better, found, gap)
-        exact = gap * unit <= 4 * jnp.finfo(dtype).eps
-        phase = jnp.where(exact & (path.phase <= LANDED), ENDED, path.phase)
-        path = eqx.tree_at(lambda p: p.phase, path, phase)
         moved = HomotopyState(path, point, best, gap)
         return choose(state.path.phase > LANDED, state, moved)
 
@@ -149,15 +145,16 @@ class LogitHomotopy(AbstractSolver):
         *,
         key: PRNGKeyArray | None,
     ) -> HomotopyState:
-        return advance_until(
-            lambda s: self.step(game, s, key=key), lambda s: s.path.phase > LANDED, state, count
-        )
+        return advance_until(lambda s: self.step(game, s, key=key), _is_over, state, count)
 
     def profile(self, state: HomotopyState) -> Profile:
         return state.best
 
     def status(self, state: HomotopyState) -> RESULTS:
-        return path_status(state.path)
+        """Why the path is over; `stalled` also where the gap is down to rounding."""
+        result = path_status(state.path)
+        done = _is_over(state) & (result == RESULTS.running)
+        return RESULTS.where(done, RESULTS.stalled, result)
 
     def stats(self, game: AbstractGame, state: HomotopyState) -> dict[str, Any]:
         """`precision` reached, `num_points` found, `num_folds` passed."""
@@ -167,6 +164,11 @@ class LogitHomotopy(AbstractSolver):
             "num_points": path.num_points,
             "num_folds": path.num_folds,
         }
+
+
+def _is_over(state: HomotopyState) -> Bool[Array, ""]:
+    exact = state.gap * state.path.unit <= 4 * jnp.finfo(state.gap.dtype).eps
+    return exact | (state.path.phase > LANDED)
 
 
 def _limits(last: BranchPoint, point: BranchPoint, path: PathState) -> list[tuple[Strategy, ...]]:
