@@ -55,7 +55,7 @@ ZERO_SUM = (
     Peer("pygambit lp_solve", ("pygambit",), "pygambit", in_loop(peer_loops.pygambit), slow=True),
     Peer(
         "OpenSpiel LP",
-        ("pyspiel", "open_spiel", "cvxpy"),
+        ("pyspiel", "open_spiel", "cvxpy", "ecos"),
         "open-spiel",
         in_loop(peer_loops.open_spiel),
         slow=True,

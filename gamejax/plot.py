@@ -156,11 +156,10 @@ def branch(
         ax.set_title(f"player {player + 1}", fontsize=10)
         if len(names) <= 8:
             ax.legend(frameon=False, fontsize=8)
-    gap = np.maximum(np.asarray(points.gap, dtype=float), np.finfo(float).tiny)
+    gap = np.maximum(np.asarray(points.gap, dtype=float), 1e-17)
     axes[number].plot(precision[moving], gap[moving], color="0.2", lw=1.6)
-    lowest = max(gap[moving].min() / 3, 1e-16)
     axes[number].set(xscale="log", yscale="log", xlabel=r"precision $\lambda$")
-    axes[number].set_ylim(bottom=lowest)
+    axes[number].set_ylim(max(gap.min() / 3, 1e-16), 3 * gap.max())
     axes[number].set_title("Nash gap", fontsize=10)
     for ax in axes:
         ax.grid(alpha=0.25)

@@ -13,6 +13,7 @@ import gamejax
 from gamejax import RESULTS, games, solvers
 from gamejax._interior_point import solve_matrix_game
 from gamejax.sets import Simplex
+from gamejax.solvers import _pivoting
 from gamejax.solvers._pivoting import leaving_row, perturbation
 from tests.test_game_files import needs_shared, payoffs_of, reference
 
@@ -59,48 +60,47 @@ def check_profile(profile, atol):
 # Zero-sum games.
 
 
-@pytest.mark.parametrize("shape", [(5, 8), (8, 3)])
-def test_zero_sum_games_are_solved_exactly(shape):
-    rng = np.random.default_rng(0)
+def mixed_bag(seed, shape):
+    """Sixty matrices of every kind, and what one is relative to."""
+    rng = np.random.default_rng(seed)
     matrices = np.concatenate([draw(rng, kind, (60, *shape)) for kind in KINDS])
-    sizes = np.maximum(np.ptp(matrices, axis=(1, 2)), 1)
+    return matrices, np.maximum(np.ptp(matrices, axis=(1, 2)), 1)
+
+
+def test_zero_sum_games_are_solved_exactly():
+    matrices, sizes = mixed_bag(0, (5, 8))
     found = saddle(matrices)
     check_profile(found.profile, 1e-14)
     assert np.max(found.gap / sizes) < 1e-14
-    assert np.max(found.stats["num_pivots"]) <= 20
-    central = jax.vmap(solve_matrix_game)(matrices)
-    value = np.einsum("bi,bij,bj->b", central.row, matrices, central.column)
-    np.testing.assert_allclose(found.stats["payoffs"][:, 0] / sizes, value / sizes, atol=1e-10)
+    assert 3 < np.max(found.stats["num_pivots"]) <= 20
+    for k in range(0, len(matrices), 12):
+        program = linprog(
+            [*np.zeros(5), -1],
+            A_ub=np.c_[-matrices[k].T, np.ones(8)],
+            b_ub=np.zeros(8),
+            A_eq=[[1] * 5 + [0]],
+            b_eq=[1],
+            bounds=[(0, 1)] * 5 + [(None, None)],
+        )
+        assert found.stats["payoffs"][k, 0] == pytest.approx(-program.fun, abs=1e-9, rel=1e-9)
 
     single = saddle(matrices.astype(np.float32))
     assert single.profile[0].dtype == single.gap.dtype == jnp.float32
     assert np.max(np.asarray(single.gap) / sizes) < 3e-6
 
 
-def test_zero_sum_games_against_linear_programs():
-    rng = np.random.default_rng(1)
-    for kind in KINDS:
-        (payoff,) = draw(rng, kind, (1, 5, 8))
-        program = linprog(
-            [*np.zeros(5), -1],
-            A_ub=np.c_[-payoff.T, np.ones(8)],
-            b_ub=np.zeros(8),
-            A_eq=[[1] * 5 + [0]],
-            b_eq=[1],
-            bounds=[(0, 1)] * 5 + [(None, None)],
-        )
-        payoffs = saddle(payoff[None]).stats["payoffs"]
-        assert payoffs[0, 0] == pytest.approx(-program.fun, abs=1e-9, rel=1e-9)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [2, 3, 16, 64, 128])
-def test_zero_sum_games_of_many_sizes(size):
+@pytest.mark.parametrize("shape", [(2, 2), (3, 3), (8, 3), (16, 16), (64, 64), (96, 128)])
+def test_zero_sum_games_of_many_sizes(shape):
     rng = np.random.default_rng(2)
     for kind in KINDS:
-        matrices = draw(rng, kind, (max(2, 512 // size), size, size))
+        matrices = draw(rng, kind, (max(2, 512 // shape[0]), *shape))
         sizes = np.maximum(np.ptp(matrices, axis=(1, 2)), 1)
-        assert np.max(saddle(matrices).gap / sizes) < 1e-13, kind
+        found = saddle(matrices)
+        assert np.max(found.gap / sizes) < 1e-13, kind
+        central = jax.vmap(solve_matrix_game)(matrices)
+        value = np.einsum("bi,bij,bj->b", central.row, matrices, central.column)
+        np.testing.assert_allclose(found.stats["payoffs"][:, 0] / sizes, value / sizes, atol=1e-10)
         single = saddle(matrices.astype(np.float32))
         assert np.max(np.asarray(single.gap) / sizes) < 3e-5, kind
 
@@ -175,31 +175,33 @@ def test_constant_sum_games_and_refusals():
 def test_derivatives_of_value_and_strategies():
     matrices = jnp.asarray(np.random.default_rng(4).uniform(-1, 1, (200, 3, 3)))
 
-    def payoff(a):
-        return gamejax.solve(games.MatrixGame(a), SIMPLEX, tol=1e-9).stats["payoffs"][0]
-
-    def strategies(a):
-        solution = gamejax.solve(games.MatrixGame(a), SIMPLEX, tol=1e-9, adjoint=gamejax.Implicit())
-        return solution.profile
+    @jax.jit
+    @jax.vmap
+    def solve(a):
+        adjoint = gamejax.Implicit()
+        return gamejax.solve(games.MatrixGame(a), SIMPLEX, tol=1e-9, adjoint=adjoint)
 
     @jax.jit
     @jax.vmap
     def derivatives(a, direction):
-        h = 1e-6
-        ahead, behind = strategies(a + h * direction), strategies(a - h * direction)
-        slope = jax.tree.map(lambda p, q: (p - q) / (2 * h), ahead, behind)
-        solution = gamejax.solve(games.MatrixGame(a), SIMPLEX, tol=1e-9)
-        tangent = jax.jvp(strategies, (a,), (direction,))[1]
-        return jax.grad(payoff)(a), solution, tangent, slope
+        def both(a):
+            adjoint = gamejax.Implicit()
+            solution = gamejax.solve(games.MatrixGame(a), SIMPLEX, tol=1e-9, adjoint=adjoint)
+            return solution.profile, gamejax.solve(games.MatrixGame(a), SIMPLEX).stats["payoffs"][0]
 
-    gradient, solution, tangent, slope = derivatives(matrices, matrices[::-1])
-    expected = np.einsum("bi,bj->bij", *solution.profile)
-    np.testing.assert_allclose(gradient, expected, atol=1e-12)
-    assert np.isfinite(solution.stats["condition"]).all()
-    safe = (solution.stats["condition"] < 50) & (solution.stats["margin"] > 1e-4)
+        return jax.jvp(both, (a,), (direction,))[1]
+
+    direction, h = matrices[::-1], 1e-6
+    tangent, rate = derivatives(matrices, direction)
+    ahead, behind, solution = (solve(matrices + t * direction) for t in (h, -h, 0))
+    outer = np.einsum("bi,bj->bij", *solution.profile)
+    np.testing.assert_allclose(rate, (outer * direction).sum((1, 2)), atol=1e-12)
+    margin = np.asarray(solution.state.margin)
+    np.testing.assert_array_equal(np.isfinite(solution.state.condition), margin > 1e-9)
+    safe = (solution.state.condition < 50) & (margin > 1e-4)
     assert safe.mean() > 0.9
-    for a, b in zip(tangent, slope, strict=True):
-        np.testing.assert_allclose(a[safe], b[safe], atol=1e-5)
+    for own, p, q in zip(tangent, ahead.profile, behind.profile, strict=True):
+        np.testing.assert_allclose(own[safe], ((p - q) / (2 * h))[safe], atol=1e-5)
 
 
 def test_degenerate_games_say_so():
@@ -214,24 +216,25 @@ def test_degenerate_games_say_so():
     assert found.stats["margin"][3] == pytest.approx(1 / 3)
 
 
-def test_batches_of_batches_chunks_and_shards():
-    rng = np.random.default_rng(5)
-    matrices = rng.uniform(-1, 1, (3, 700, 4, 4))
-    flat = matrices.reshape(-1, 4, 4)
+def test_batches_of_batches_chunks_and_shards(monkeypatch):
+    matrices, _ = mixed_bag(0, (5, 8))
 
     def row(a):
         return gamejax.solve(games.MatrixGame(a), SIMPLEX, tol=1e-9).profile[0]
 
-    alone = jax.jit(jax.lax.map, static_argnums=0)(row, flat[:50])
-    once = jax.jit(jax.vmap(row))(flat)
-    twice = jax.jit(jax.vmap(jax.vmap(row)))(matrices)
-    np.testing.assert_allclose(once[:50], alone, atol=1e-14)
-    np.testing.assert_array_equal(twice.reshape(once.shape), once)
+    once = saddle(matrices).profile[0]
+    one = jax.jit(row)
+    for k in range(0, len(matrices), 40):
+        np.testing.assert_allclose(one(matrices[k]), once[k], atol=1e-13)
+    # Small chunks, so that games are gathered and chunks follow one another.
+    monkeypatch.setattr(_pivoting, "MOST_LANES", 16)
+    twice = jax.jit(jax.vmap(jax.vmap(row)))(matrices.reshape(2, -1, 5, 8))
+    np.testing.assert_allclose(twice.reshape(once.shape), once, atol=1e-13)
 
     mesh, spec = jax.make_mesh((1,), ("games",)), PartitionSpec("games")
-    placed = jax.device_put(flat, NamedSharding(mesh, spec))
+    placed = jax.device_put(matrices[:100], NamedSharding(mesh, spec))
     sharded = jax.shard_map(jax.vmap(row), mesh=mesh, in_specs=spec, out_specs=spec)
-    np.testing.assert_array_equal(jax.jit(sharded)(placed), once)
+    np.testing.assert_allclose(jax.jit(sharded)(placed), once[:100], atol=1e-13)
 
 
 def test_the_ratio_test():
@@ -344,11 +347,14 @@ def test_paths_end_at_reference_equilibria():
             assert min(np.abs(point - other).max() for other in listed) < 1e-6, name
 
 
+FEW_ACTIONS = ((2, 2), (3, 3), (4, 4))
+
+
 @needs_shared
 def test_all_equilibria_of_reference_games():
     checked = 0
     for name, payoffs, entry in two_players():
-        if not entry.get("all_extreme_equilibria") or max(payoffs.shape) > 4:
+        if not entry.get("all_extreme_equilibria") or payoffs.shape[1:] not in FEW_ACTIONS:
             continue
         game = games.NormalFormGame(payoffs)
         listed = np.array([np.concatenate(e["profile"]) for e in entry["equilibria"]])
@@ -364,19 +370,14 @@ def test_all_equilibria_of_reference_games():
 
 
 def test_equilibria_by_labels():
-    a, b = np.diag([1, 2, 3.0]), np.diag([2, 1, 1.0])
-    found = gamejax.equilibria(games.bimatrix(a, b), "lemke_howson")
-    assert not found.complete
-    assert 1 <= found.count <= 6
-    assert (found.gaps < 1e-12).all()
     large = np.random.default_rng(10).normal(size=(2, 12, 14))
     several = gamejax.equilibria(games.NormalFormGame(large))
-    assert several.count >= 1
+    assert not several.complete
+    assert 1 <= several.count <= 26
     assert (several.gaps < 1e-11).all()
 
 
 def test_the_default_for_zero_sum_games_is_exact():
     game = games.MatrixGame(np.random.default_rng(11).uniform(-1, 1, (6, 6)))
     assert isinstance(gamejax.default_solver(game), solvers.SimplexMethod)
-    assert gamejax.solve(game, tol=1e-12).result == RESULTS.successful
     assert isinstance(gamejax.default_solver(games.MatrixGame(np.zeros((3, 99)))), solvers.SelfPlay)
