@@ -187,7 +187,7 @@ def test_derivatives_of_value_and_strategies():
         def both(a):
             adjoint = gamejax.Implicit()
             solution = gamejax.solve(games.MatrixGame(a), SIMPLEX, tol=1e-9, adjoint=adjoint)
-            return solution.profile, gamejax.solve(games.MatrixGame(a), SIMPLEX).stats["payoffs"][0]
+            return solution.profile, solution.stats["payoffs"][0]
 
         return jax.jvp(both, (a,), (direction,))[1]
 
