@@ -111,13 +111,13 @@ def report_many(count: int = 4096, size: int = 16) -> Table:
     A = np.asarray(stacked.payoff, dtype=np.float64)
     x, y = (np.asarray(s, dtype=np.float64) for s in solution.profile)
     recomputed = np.einsum("bij,bj->bi", A, y).max(1) - np.einsum("bi,bij->bj", x, A).min(1)
-    table = Table("games", "worst gap", "recomputed", "steps", "first call", "again", box=None)
+    table = Table("games", "worst gap", "recomputed", "pivots", "first call", "again", box=None)
     table.title = f"{count:,} random {size} x {size} zero-sum games in one call (float32)"
     table.add_row(
         f"{count:,}",
         f"{float(solution.gap.max()):.2e}",
         f"{recomputed.max():.2e} (NumPy, float64)",
-        f"{int(np.median(solution.stats['num_steps']))} median",
+        f"{int(np.median(solution.stats['num_pivots']))} median",
         f"{times[0]:.1f} s",
         f"{times[1]:.2f} s = {count / times[1]:,.0f} games/s",
     )

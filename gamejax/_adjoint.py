@@ -14,7 +14,7 @@ from gamejax._numerics import inner
 from gamejax._types import Profile, Scalar
 from gamejax.games import AbstractGame
 from gamejax.solvers import AbstractSolver
-from gamejax.solvers._condition import examine, factorized
+from gamejax.solvers._condition import examine, factorized, irregular
 
 MAX_CHANGE = 0.1
 """By how much, relatively, the smallest derivative may change within the solution's error."""
@@ -49,9 +49,10 @@ class Implicit(eqx.Module):
     `Solution.stats["condition"]` estimates the smallest singular value of $\partial_x F$. Where no
     derivative can be trusted, all of them are NaN: where the solve was not successful, and where it
     was but the equilibrium is degenerate, not isolated or close to a fold. That is tested by
-    moving the solution by its estimated error: the derivative is refused, and the result becomes
-    `RESULTS.ill_conditioned`, if $\partial_x F$ then changes by more than a tenth in the direction
-    in which it is smallest, or if it is singular up to rounding.
+    moving the solution by its estimated error, and a little (the root of the rounding error) to and
+    fro: the derivative is refused, and the result becomes `RESULTS.ill_conditioned`, if
+    $\partial_x F$ then changes by more than a tenth of its smallest singular value, or if it is
+    singular up to rounding.
 
     Args:
         linear_solver: a lineax solver for the (square, in general nonsymmetric) Jacobian.
@@ -138,15 +139,20 @@ def _inspect(
     found = examine(derivative, error, linear_solver)
     refined = jax.tree.map(jnp.subtract, profile, found.solution)
 
-    def along(x: Profile) -> Profile:
-        """The derivative in the direction in which it is smallest."""
-        return jax.jvp(lambda z: residual(z, parameters), (x,), (found.direction,))[1]
-
     eps = jnp.finfo(found.smallest.dtype).eps
     rounding = 4 * eps / jnp.where(found.smallest > 0, found.smallest, 1)
-    moved = jax.tree.map(lambda x, d: x + rounding * d, refined, found.direction)
-    change = jax.tree.map(jnp.subtract, along(moved), along(profile))
-    steady = inner(change, change) < (MAX_CHANGE * found.smallest) ** 2
+    probe = irregular(profile)
+    nearby = [
+        jax.tree.map(lambda x, d, k=size: x + k * d, refined, way)
+        for way, size in ((found.direction, rounding), (probe, eps**0.5), (probe, -(eps**0.5)))
+    ]
+    changes = []
+    for point in nearby:
+        _, other = jax.linearize(lambda x: residual(x, parameters), point)
+        for way in (found.direction, probe):
+            change = jax.tree.map(jnp.subtract, other(way), derivative(way))
+            changes.append(inner(change, change))
+    steady = jnp.stack(changes).max() < (MAX_CHANGE * found.smallest) ** 2
     regular = found.smallest > eps**0.75
     reliable = successful & steady & regular
     refined = jax.tree.map(lambda new, old: jnp.where(reliable, new, old), refined, profile)

@@ -50,6 +50,9 @@ PIECE = 20_000
 UNREACHED = gamejax.RESULTS.max_steps_reached
 
 NASH_SOLVERS: dict[str, Callable[[], solvers.AbstractSolver]] = {
+    "simplex": solvers.SimplexMethod,
+    "lemke-howson": solvers.LemkeHowson,
+    "supports": solvers.SupportEnumeration,
     "prm+": lambda: solvers.SelfPlay(
         learners.PredictiveRegretMatchingPlus(), averaging=solvers.Quadratic(), alternating=True
     ),

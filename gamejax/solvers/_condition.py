@@ -74,7 +74,7 @@ def examine(
     Inverse iteration with the system and its transpose. 0 where the system is singular.
     """
     solve, solve_transposed = factorized(function, right, linear_solver)
-    vector = _normalized(jax.tree.map(_irregular, right))
+    vector = irregular(right)
     for _ in range(NUM_ROUNDS):
         vector = _normalized(solve_transposed(_normalized(solve(vector))))
     direction = solve(vector)
@@ -98,7 +98,11 @@ def _normalized(tree: PyTree[Array]) -> PyTree[Array]:
     return jax.tree.map(lambda x: x / jnp.where(length > 0, length, 1), tree)
 
 
-def _irregular(leaf: Array) -> Array:
-    """Numbers that no structured vector is orthogonal to."""
-    index = jnp.arange(1, leaf.size + 1, dtype=leaf.dtype).reshape(leaf.shape)
-    return 1 + jnp.sin(index * index) + jnp.zeros_like(leaf)
+def irregular(like: PyTree[Array]) -> PyTree[Array]:
+    """A unit vector of numbers that no structured vector is orthogonal to."""
+
+    def numbers(leaf: Array) -> Array:
+        index = jnp.arange(1, leaf.size + 1, dtype=leaf.dtype).reshape(leaf.shape)
+        return 1 + jnp.sin(index * index) + jnp.zeros_like(leaf)
+
+    return _normalized(jax.tree.map(numbers, like))
