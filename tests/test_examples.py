@@ -5,7 +5,15 @@ import gzip
 import jax
 import numpy as np
 
-from examples import click_log, demo, demo_pictures, learn_payoffs, mechanism_design, stackelberg
+from examples import (
+    click_log,
+    demo,
+    demo_pictures,
+    learn_payoffs,
+    many_games,
+    mechanism_design,
+    stackelberg,
+)
 from gamejax import games
 
 
@@ -53,6 +61,13 @@ def test_the_demo_certifies_its_batch_and_draws(tmp_path):
     assert all(float(gap) <= demo.TOL for gap in rows)
     path = demo_pictures.gap_curves(tmp_path, num_games=2, size=3, steps=16)
     assert path.stat().st_size > 10_000
+
+
+def test_many_games_agree_with_themselves(capsys):
+    many_games.main(64)
+    said = capsys.readouterr().out
+    assert "OTHER" not in said
+    assert said.count("the same") == 2
 
 
 @jax.numpy_dtype_promotion("standard")  # optax needs it

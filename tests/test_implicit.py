@@ -168,8 +168,10 @@ class TestFailure:
         # Columns 1 and 3 are copies, so that the column player has a continuum.
         payoff = jnp.array([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0]])
 
+        solver = solvers.SelfPlay(learners.RegretMatchingPlus(), averaging=solvers.Linear())
+
         def second(a):
-            solution = gamejax.solve(games.MatrixGame(a), tol=1e-5, adjoint=IMPLICIT)
+            solution = gamejax.solve(games.MatrixGame(a), solver, tol=1e-5, adjoint=IMPLICIT)
             return solution.profile[1][0], solution
 
         (_, solution), found = jax.jit(jax.value_and_grad(second, has_aux=True))(payoff)
@@ -185,6 +187,7 @@ class TestFailure:
         assert jnp.isnan(jax.jit(jax.grad(first))(MATRIX)).all()
 
     def test_a_failed_member_spoils_no_other(self):
+        # The second game is degenerate at every vertex, where the equations have a kink.
         degenerate = jnp.zeros((2, 2))
         batch = jnp.stack([MATRIX, degenerate])
 
