@@ -1,22 +1,29 @@
 """How many rounds of a bandit policy per second, against loops written by hand and packages?
 
-`rounds_per_s` is rounds x replications / median time. `z` is the distance of the mean final regret
-from that of the NumPy loop in combined standard errors: everything plays the same policy. Goals at
-R = 1000: twice the faster of the NumPy and the numba loop on the same cores (`x_loops`), a thousand
-times mabwiser (`x_mabwiser`, which plays one copy at a time), less than 3 s to compile.
+`per_s` is rounds x replications / median time; `z` the distance of the mean final regret from that
+of the NumPy loop in combined standard errors: everything plays the same policy. `x_loops` compares
+with the faster of the NumPy and the numba loop on the same cores, `x_mabwiser` with mabwiser, which
+plays one copy at a time. `of_bound` is the share of the speed that the operations no round can do
+without would allow, at the speed measured for each of them alone (see `bounds`).
 """
 
+import functools
 import importlib.util
 import math
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import pictures
 from benchmarks.bandit_loops import NUMPY
-from benchmarks.timing import measure
+from benchmarks.devices import count_cores, mesh
+from benchmarks.report import Goal, Picture, Run
+from benchmarks.timing import compare
 from gamejax import bandits
 
 try:
@@ -24,19 +31,47 @@ try:
 except ImportError:
     NUMBA = {}
 
-ASKS = __doc__.splitlines()[0] if __doc__ else ""
+ASKS = __doc__ or ""
 PROFILES = {
     "tiny": {"arms": (3,), "horizon": 60, "replications": (40,), "budget_s": 0.0},
     "fast": {"arms": (10,), "horizon": 1_000, "replications": (1000,), "budget_s": 0.3},
-    "full": {"arms": (10, 100), "horizon": 10_000, "replications": (1, 1000), "budget_s": 5.0},
+    "full": {"arms": (10, 100), "horizon": 10_000, "replications": (1, 1000), "budget_s": 2.5},
 }
 POLICIES: dict[str, Callable[[int, int], bandits.AbstractPolicy]] = {
     "UCB1": lambda num_arms, horizon: bandits.ucb1(),
     "Thompson": lambda num_arms, horizon: bandits.thompson(),
     "Exp3": lambda num_arms, horizon: bandits.exp3(num_arms, horizon),
 }
+COPIES = {("Thompson", 10, "numba"): 200, ("Thompson", 100, "numba"): 40}
+COPIES |= {("Thompson", 100, "NumPy"): 250}
+"""Loops that take minutes play fewer copies (`copies`); they are no slower for that."""
 Play = Callable[[str, np.ndarray, int, int], np.ndarray]
 """Final regrets, one per replication, of (policy, means, horizon, replications)."""
+
+TRIED = """
+Every round is bound by its passes over arms x replications, so what speeds it up is fewer passes,
+in cache, of cheaper operations. Kept, with the gain measured on one core (K arms, 1000 copies):
+
+- state with replications in the last axis (`vmap_last`) and chunks that stay in the L2 cache:
+  UCB1, K = 100, 105 to 70 microseconds per round of all copies;
+- counts, sums and the parts of an index that only the arm pulled changes are written at that arm
+  alone (a scatter, 1 microsecond) instead of in a pass over all: UCB1, K = 100, 235 to 75;
+- `argmax` as maximum, comparison, minimum of numbers: the loop of `argmax` branches, 546 to 25 on
+  100 x 1000;
+- one hash per round and stream numbers, instead of a hash per stream: 7 to 2;
+- Beta draws: Box-Muller in one octant, one uniform number to accept both Gamma draws, their log
+  acceptance as a short series: 29 to 11 ns per draw, and rejected draws again one arm at a time;
+- Exp3 by blocks of about sqrt(K) arms, 3 sqrt(K) exponentials per round instead of K: K = 100, 970
+  to 80; at K = 10 one softmax per round, its weights carried to the next.
+
+Tried and dropped: reducing as a tree or a chain of maxima (not fused, 2 to 3 times slower);
+all rows unrolled (10 times slower); an inner loop over arms (twice slower); a lottery among ties
+without a hash (no faster: the pass over memory is what costs); fewer replications per chunk
+(below 128 the launches of kernels cost more than the cache saves).
+
+SMPyBandits 0.9.7 does not import with SciPy 1.17 (`scipy.misc` and others are gone), so it has no
+rows; with an older SciPy it gets them.
+"""
 
 
 def rows(profile: str) -> Iterator[dict[str, Any]]:
@@ -54,49 +89,60 @@ def table(policy: str, means: np.ndarray, profile: str) -> Iterator[dict[str, An
     for replications in PROFILES[profile]["replications"]:
         for row in cell(policy, means, replications, profile):
             if row["implementation"] == "mabwiser":
-                package = row["rounds_per_s"]
-            elif package is not None and row["implementation"].startswith("gamejax"):
-                row["x_mabwiser"] = row["rounds_per_s"] / package
+                package = row["per_s"]
+            elif package is not None and row["ours"]:
+                row["x_mabwiser"] = row["per_s"] / package
             yield row
 
 
 def cell(
     policy: str, means: np.ndarray, replications: int, profile: str
 ) -> Iterator[dict[str, Any]]:
-    """The implementations of one policy at one size: loops, packages, then gamejax."""
-    sizes = PROFILES[profile]
-    horizon, budget = sizes["horizon"], sizes["budget_s"]
-    fastest, reference = 0.0, None
-    for name, play in implementations(policy, replications, profile):
-
-        def call(play: Play = play) -> np.ndarray:
-            return play(policy, means, horizon, replications)
-
-        def compile_only(play: Play = play) -> np.ndarray:
-            return play(policy, means, 2, 1)
-
+    """The implementations of one policy at one size, in turn."""
+    horizon, budget = PROFILES[profile]["horizon"], PROFILES[profile]["budget_s"]
+    plays = dict(implementations(policy, len(means), replications, profile))
+    few = {name: COPIES.get((policy, len(means), name), replications) for name in plays}
+    copies = {name: min(replications, number) for name, number in few.items()}
+    found = compare(
+        {
+            n: functools.partial(play, policy, means, horizon, copies[n])
+            for n, play in plays.items()
+        },
+        warm_ups={
+            name: functools.partial(play, policy, means, 2, 1)
+            for name, play in plays.items()
+            if not name.startswith("gamejax")
+        },
+        budget_s=budget,
+    )
+    speeds = {name: horizon * copies[name] / timing.median_s for name, timing in found.items()}
+    fastest = max(speeds[name] for name in ("NumPy", "numba") if name in speeds)
+    reference = np.asarray(found["NumPy"].result)
+    for name, timing in found.items():
         ours = name.startswith("gamejax")
-        timing = measure(call, warm_up=None if ours else compile_only, budget_s=budget)
-        speed = horizon * replications / timing.median_s
-        regrets = np.asarray(timing.result)
-        reference = regrets if reference is None else reference
+        bound = bounds(policy, len(means)) * count_cores()
+        counts = ours and replications > 1 and profile != "tiny" and "32" in name
         yield {
             "policy": policy,
             "arms": len(means),
             "horizon": horizon,
             "replications": replications,
+            "copies": copies[name],
             "implementation": name,
-            "rounds_per_s": speed,
-            "x_loops": speed / fastest if ours else None,
+            "ours": ours,
+            "per_s": speeds[name],
+            "x_loops": speeds[name] / fastest if ours else None,
             "x_mabwiser": None,
-            **regret_summary(regrets, reference),
+            "of_bound": speeds[name] / bound if counts else None,
+            "within": None,
+            **regret_summary(np.asarray(timing.result), reference),
             **timing.row(),
         }
-        if name in ("NumPy", "numba"):
-            fastest = max(fastest, speed)
 
 
-def implementations(policy: str, replications: int, profile: str) -> Iterator[tuple[str, Play]]:
+def implementations(
+    policy: str, num_arms: int, replications: int, profile: str
+) -> Iterator[tuple[str, Play]]:
     """What can play this policy here."""
     yield "NumPy", seeded(NUMPY, 0)
     if NUMBA and profile != "tiny":
@@ -107,8 +153,76 @@ def implementations(policy: str, replications: int, profile: str) -> Iterator[tu
     if replications == 1 and smpybandits_policies() is not None:
         yield "SMPyBandits", smpybandits
     yield "gamejax float32", gamejax_in(jnp.float32)
-    if profile == "full":
+    if profile == "full" and num_arms == 10 and replications > 1:
         yield "gamejax float64", gamejax_in(jnp.float64)
+
+
+def bounds(policy: str, num_arms: int) -> float:
+    """Rounds per second and core that the unavoidable operations would allow.
+
+    UCB1 reads two numbers per arm, multiplies, adds and compares. A Beta draw takes four
+    logarithms (a radius, two log densities, a uniform number to compare with), three square roots
+    and a division. Exp3 takes an exponential per arm, by blocks three times the root of that.
+    """
+    ns = operations()
+    blocks = 3 * math.sqrt(num_arms)
+    per_round = {
+        "UCB1": num_arms * ns["index"],
+        "Thompson": num_arms * (4 * ns["log"] + 3 * ns["sqrt"] + ns["divide"]),
+        "Exp3": (num_arms if num_arms <= 32 else blocks) * ns["exp"],
+    }
+    return 1e9 / per_round[policy]
+
+
+@functools.cache
+def operations() -> dict[str, float]:
+    """Nanoseconds per float32 on one core, of arrays in the L2 cache."""
+    square = jnp.full((32, 512), 0.7, jnp.float32)
+    timed: dict[str, tuple[Callable[[jax.Array], jax.Array], jax.Array]] = {
+        "index": (lambda scale: jnp.max(square + scale * square, axis=0) / 2, square[0]),
+        "log": (lambda x: jnp.log(x) + 2, square),
+        "exp": (lambda x: jnp.exp(-x), square),
+        "sqrt": (jnp.sqrt, square),
+        "divide": (lambda x: 1 / x, square),
+    }
+    return {
+        name: _nanoseconds(function, start) / square.size
+        for name, (function, start) in timed.items()
+    }
+
+
+def _nanoseconds(
+    function: Callable[[jax.Array], jax.Array], start: jax.Array, repeats: int = 300
+) -> float:
+    run = jax.jit(lambda x: jax.lax.fori_loop(0, repeats, lambda _, y: function(y), x))
+    run(start).block_until_ready()
+    seconds = []
+    for _ in range(9):
+        begin = time.perf_counter()
+        run(start).block_until_ready()
+        seconds.append(time.perf_counter() - begin)
+    return 1e9 * min(seconds) / repeats
+
+
+def goals(rows: Sequence[dict[str, Any]]) -> list[Goal]:
+    """Twice the loops in every cell of many replications, 1,000 mabwisers, 3 s to compile."""
+    ours = [r for r in rows if r["implementation"] == "gamejax float32" and r["replications"] > 1]
+    found = [
+        Goal(f"{r['policy']}, {r['arms']} arms, over the faster loop", 2.0, r["x_loops"])
+        for r in ours
+    ]
+    behind = [r["x_mabwiser"] for r in ours if r["x_mabwiser"] is not None]
+    found.append(Goal("over mabwiser, the least", 1000.0, min(behind, default=None)))
+    slowest = max((r["compile_s"] for r in ours), default=None)
+    found.append(Goal("3 s over the longest compilation", 1.0, slowest and 3 / slowest))
+    return found
+
+
+def draw(runs: Sequence[Run], folder: Path, label: str) -> list[Picture]:
+    """Speeds at many replications."""
+    many = [(facts, [r for r in rows if r["replications"] > 1]) for facts, rows in runs]
+    caption = "Rounds per second of all replications together, gamejax in blue."
+    return [pictures.speeds(many, folder / f"{label}.png", caption, by=("policy", "arms"))]
 
 
 def seeded(loops: dict[str, Callable[..., np.ndarray]], seed: int) -> Play:
@@ -121,7 +235,7 @@ def seeded(loops: dict[str, Callable[..., np.ndarray]], seed: int) -> Play:
 
 
 def gamejax_in(dtype: Any) -> Play:
-    """`gamejax.bandits.simulate` with means of this type."""
+    """`gamejax.bandits.simulate` with means of this type, on all devices."""
 
     def play(policy: str, means: np.ndarray, horizon: int, replications: int) -> np.ndarray:
         result = bandits.simulate(
@@ -130,6 +244,7 @@ def gamejax_in(dtype: Any) -> Play:
             horizon,
             key=jax.random.key(2),
             num_replications=replications,
+            mesh=mesh(count_cores()) if replications > 1 else None,
         )
         return np.asarray(result.regret[:, -1], np.float64)
 

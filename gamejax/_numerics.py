@@ -125,6 +125,14 @@ def hash_words(
     return _finalize(first + number) ^ second
 
 
+def hash_lots(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+    """As `hash_words`, in half the time: random enough to draw lots with."""
+    first, second = (jax.random.key_data(key)[i] for i in (0, 1))
+    number = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    word = first + number * jnp.uint32(0x9E3779B9)
+    return (word ^ (word >> 15)) * (second | 1)
+
+
 def hash_key(key: PRNGKeyArray, number: Array) -> PRNGKeyArray:
     """`jax.random.fold_in` by the hash of `hash_words`: a tenth of the price on a CPU."""
     data = jax.random.key_data(key)

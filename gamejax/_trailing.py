@@ -1,6 +1,7 @@
 """`vmap` that keeps the batch in the last axis, all the way through."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -21,11 +22,10 @@ ELEMENTWISE = frozenset(
     }
 )  # fmt: skip
 REDUCTIONS = frozenset(
-    {
-        "reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "reduce_prod",
-        "argmax", "argmin",
-    }
-)  # fmt: skip
+    {"reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "reduce_prod"}
+)
+ROWS = 16
+"""Cumulative sums of more rows than this are taken in blocks."""
 CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -108,9 +108,12 @@ def _apply(equation: core.JaxprEqn, size: int, inputs: list[Value], rules: Rules
     if name == "while":
         return _while(params, size, inputs, rules)
     if name == "cumsum":
-        # As a window reduction, what it would become, it takes K^2 additions.
-        total = lax.associative_scan(jnp.add, arrays[0], params["reverse"], params["axis"])
-        return [Value(total, True)]
+        total = _cumulative(jnp.moveaxis(arrays[0], params["axis"], 0), params["reverse"])
+        return [Value(jnp.moveaxis(total, 0, params["axis"]), True)]
+    if name in ("argmax", "argmin") and len(params["axes"]) == 1:
+        return [Value(_arg(name, arrays[0], params["axes"][0], params["index_dtype"]), True)]
+    if name in ("dynamic_slice", "dynamic_update_slice") and _addressable(inputs[0], size):
+        return [Value(_at_start(name, params, size, inputs), True)]
     if name in ELEMENTWISE:
         output: Any = equation.outvars[0]
         shape = output.aval.shape
@@ -157,6 +160,64 @@ def aligned(value: Value, shape: tuple[int, ...], size: int) -> Array:
     own = array.ndim - value.batched
     dimensions = tuple(range(len(shape) - own, len(shape) + value.batched))
     return lax.broadcast_in_dim(array, (*shape, size), dimensions)
+
+
+def _cumulative(rows: Array, reverse: bool) -> Array:
+    """Sums of the first, first two, ... rows: those within blocks, then those of the blocks.
+
+    As a window reduction, what a sum would become, it takes as many additions as rows squared.
+    """
+    count = len(rows)
+    if reverse:
+        return _cumulative(rows[::-1], False)[::-1]
+    if count <= ROWS:
+        totals = [rows[0]]
+        for row in rows[1:]:
+            totals.append(totals[-1] + row)
+        return jnp.stack(totals)
+    width = math.isqrt(count - 1) + 1
+    blocks = -(-count // width)
+    padding = jnp.zeros((blocks * width - count, *rows.shape[1:]), rows.dtype)
+    table = jnp.concatenate([rows, padding]).reshape(blocks, width, *rows.shape[1:])
+    inside = jnp.moveaxis(_cumulative(jnp.moveaxis(table, 1, 0), False), 0, 1)
+    before = _cumulative(inside[:-1, -1], False)
+    before = jnp.concatenate([jnp.zeros_like(before[:1]), before])
+    return (inside + before[:, None]).reshape(blocks * width, *rows.shape[1:])[:count]
+
+
+def _arg(name: str, array: Array, axis: int, dtype: Any) -> Array:
+    """Where the largest or smallest entry first stands; the loop of `lax.argmax` has branches."""
+    extreme = jnp.max if name == "argmax" else jnp.min
+    found = array == extreme(array, axis=axis, keepdims=True)
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        found |= jnp.isnan(array)  # it is the largest, and the smallest
+    number = lax.broadcasted_iota(dtype, array.shape, axis)
+    return jnp.min(jnp.where(found, number, array.shape[axis]), axis=axis).astype(dtype)
+
+
+def _addressable(operand: Value, size: int) -> bool:
+    return math.prod(operand.array.shape) * (1 if operand.batched else size) < 2**31
+
+
+def _at_start(name: str, params: dict[str, Any], size: int, inputs: list[Value]) -> Array:
+    """A slice that starts elsewhere for each member, read or written entry by entry."""
+    update = inputs[1] if name == "dynamic_update_slice" else None
+    operand, starts = inputs[0], inputs[1 if update is None else 2 :]
+    shape = operand.array.shape[: len(starts)]
+    lengths = params["slice_sizes"] if update is None else update.array.shape[: len(shape)]
+    place = jnp.zeros((*lengths, size), jnp.int32)
+    for axis, (start, length, extent) in enumerate(zip(starts, lengths, shape, strict=True)):
+        first = jnp.clip(jnp.asarray(start.array).astype(jnp.int32), 0, extent - length)
+        offset = lax.broadcasted_iota(jnp.int32, place.shape, axis)
+        place = place * extent + jnp.broadcast_to(first, place.shape) + offset
+    options = {"mode": "promise_in_bounds", "unique_indices": True}
+    if update is None and not operand.batched:
+        return jnp.asarray(operand.array).reshape(-1).at[place].get(mode="promise_in_bounds")
+    place = place * size + lax.broadcasted_iota(jnp.int32, place.shape, len(shape))
+    flat = grown(operand, size).reshape(-1)
+    if update is None:
+        return flat.at[place].get(**options)
+    return flat.at[place].set(grown(update, size), **options).reshape(*shape, size)
 
 
 def _while(params: dict[str, Any], size: int, inputs: list[Value], rules: Rules) -> list[Value]:

@@ -106,17 +106,20 @@ def test_kl_index_solves_its_equation():
 def test_moss_index_is_the_mean_once_an_arm_has_its_share():
     means = jnp.asarray([0.3, 0.6, 0.2])
     counts = jnp.asarray([1000 / 3 + 1, 400.0, 10.0])
-    index = bandits.MOSS(1000).index(counts, means, jnp.asarray(900.0), key=None)
+    index = bandits.MOSS(1000).index((counts, means), jnp.asarray(900.0), key=None)
     np.testing.assert_array_equal(index[:2], means[:2])
     assert index[2] == pytest.approx(0.2 + np.sqrt(np.log(1000 / 30) / 10))
 
 
 def test_beta_draws_are_exact():
-    shapes = [(1, 1), (1, 7), (3, 1), (2, 5), (60, 40), (1000, 3)]
+    shapes = [(1, 1), (1, 7), (3, 1), (2, 5), (60, 40), (1000, 3), (20_000, 90_000)]
     a, b = (jnp.repeat(jnp.asarray(x, jnp.float32), 20_000) for x in zip(*shapes, strict=True))
     draws = np.asarray(jax.jit(bandits.beta)(jax.random.fold_in(jax.random.key(5), 1), a, b))
     for part, (first, second) in zip(draws.reshape(len(shapes), -1), shapes, strict=True):
         assert scipy.stats.kstest(part, scipy.stats.beta(first, second).cdf).pvalue > 1e-3
+    double = bandits.beta(jax.random.key(6), jnp.full(5000, 1.0), jnp.full(5000, 2.5))
+    assert double.dtype == jnp.float64
+    assert scipy.stats.kstest(np.asarray(double), scipy.stats.beta(1, 2.5).cdf).pvalue > 1e-3
     assert np.isnan(bandits.beta(jax.random.key(0), jnp.asarray([-1.0]), jnp.asarray([1.0]))).all()
 
 
@@ -216,7 +219,13 @@ def test_exp4_with_one_expert_per_arm_is_exp3():
     env = bandits.Bernoulli(jnp.asarray([0.6, 0.4, 0.5]))
     runs = [
         bandits.simulate(env, policy, 400, key=jax.random.key(7), num_replications=20)
-        for policy in (bandits.exp3(3, 400), bandits.exp4(jnp.eye(3), 400))
+        for policy in (
+            bandits.Policy(
+                learners.Hedge(bandits.exp3(3, 400).learning_rate),
+                feedback.BanditFeedback(feedback.ImportanceWeighting(1.0)),
+            ),
+            bandits.exp4(jnp.eye(3), 400),
+        )
     ]
     np.testing.assert_array_equal(runs[0].pulls, runs[1].pulls)
     tables = bandits.exp4(jnp.broadcast_to(jnp.eye(3), (400, 3, 3)), 400)
@@ -224,6 +233,62 @@ def test_exp4_with_one_expert_per_arm_is_exp3():
     np.testing.assert_array_equal(runs[0].pulls, again.pulls)
     with pytest.raises(ValueError, match="advice must have shape"):
         bandits.exp4([0.5, 0.5], 10)
+
+
+def test_exp3_in_blocks_is_hedge():
+    k, horizon = 40, 400
+    policy, simplex = bandits.exp3(k, horizon, learning_rate=0.01), sets.Simplex(k)
+    hedge = bandits.Policy(
+        learners.Hedge(0.01), feedback.BanditFeedback(feedback.ImportanceWeighting(1.0))
+    )
+    rng = np.random.default_rng(1)
+    arms, rewards = rng.integers(0, k, 60, np.int32), jnp.asarray(rng.uniform(size=(60, k)))
+
+    def step(states, seen):
+        arm, rewards = seen
+        now = {"step": jnp.asarray(1), "key": jax.random.key(0)}
+        fast, slow, other = states
+        told = policy.report(rewards, arm, slow, step=now["step"])
+        other_told = hedge.report(rewards, arm, other, step=now["step"])
+        return (
+            policy.learn(simplex, rewards[arm], arm, fast, **now),
+            policy.update(simplex, told, arm, slow, key=now["key"]),
+            hedge.update(simplex, other_told, arm, other, key=now["key"]),
+        ), None
+
+    start = policy.init(simplex, dtype=jnp.float64)
+    start = (start, start, hedge.init(simplex, dtype=jnp.float64))
+    (fast, slow, other), _ = jax.jit(lambda: jax.lax.scan(step, start, (arms, rewards)))()
+    np.testing.assert_allclose(fast.losses.total[:k], slow.losses.total[:k], atol=1e-9)
+    np.testing.assert_allclose(fast.scores, slow.scores, atol=1e-9)
+    scores = -0.01 * fast.losses.total[:k]
+    np.testing.assert_allclose(jax.nn.softmax(scores), other.strategy, rtol=1e-9)
+    # Draws have these probabilities: chi-squared.
+    keys = jax.random.split(jax.random.key(3), 40_000)
+    draws = jax.jit(jax.vmap(lambda key: policy.pull(fast, key=key)))(keys)
+    expected = 40_000 * np.asarray(other.strategy)
+    statistic = ((np.bincount(draws, minlength=k) - expected) ** 2 / expected).sum()
+    assert scipy.stats.chi2(k - 1).sf(statistic) > 1e-3
+
+
+def test_linear_policies_take_several_rewards_at_once():
+    phi = jnp.asarray(np.random.default_rng(7).normal(size=(4, 3)))
+    counts, sums = jnp.asarray([2, 0, 1, 3]), jnp.asarray([1.5, 9.0, -0.5, 0.25])
+    learner, choices = bandits.LinUCB(0.5, width=1.0), bandits.ContextualSimplex(phi)
+    strategy, state = learner.init(choices, dtype=jnp.float64)
+    seen = feedback.Feedback(sums, counts.astype(float), counts.astype(jnp.int32))
+    _, state = learner.update(choices, seen, state, strategy)
+    x, n = np.asarray(phi), np.asarray(counts)
+    precision = 0.5 * np.eye(3) + (x.T * n) @ x
+    np.testing.assert_allclose(state.inverse, np.linalg.inv(precision), atol=1e-12)
+    np.testing.assert_allclose(state.response, x.T @ (np.asarray(sums) * (n > 0)), atol=1e-12)
+    late = bandits.Delayed(bandits.Linear(phi, [0.5, -0.2, 0.1]), 3, [0.25] * 4)
+    run = {"key": jax.random.key(0), "num_replications": 4}
+    result = bandits.simulate(late, bandits.lin_ucb(noise=0.1), 300, **run)
+    assert float(result.mean()[-1]) < 40
+    moving = bandits.Delayed(bandits.LinearContextual([1.0, 0.0], 3), 2)
+    with pytest.raises(ValueError, match="environment delays rewards"):
+        bandits.simulate(moving, bandits.lin_ts(), 10, **run)
 
 
 def test_linucb_on_orthonormal_arms_is_an_index_policy():
@@ -389,7 +454,20 @@ def test_vmap_last_is_vmap():
         mixed = jnp.concatenate([x[1:], x[:1]]) @ jnp.arange(x.size * 2.0).reshape(-1, 2)
         noise = jax.random.normal(key, x.shape)
         branch = jax.lax.cond(y[1] > 0, lambda: x, lambda: -x)
+        many = jnp.tile(x, 5)
+        entry = jax.lax.dynamic_index_in_dim(many, first + 7, keepdims=False)
+        constant = jax.lax.dynamic_index_in_dim(jnp.arange(6.0) ** 2, first)
+        written = jax.lax.dynamic_update_index_in_dim(many.reshape(5, 5), x * entry, first, 0)
+        broken = jnp.where(x < 0, x, jnp.nan)
         return (
+            jnp.cumsum(many),
+            jax.lax.cumsum(many, reverse=True),
+            entry,
+            constant,
+            written,
+            jax.lax.dynamic_slice(many.reshape(5, 5), (first, 9), (2, 3)),
+            jnp.argmin(many.reshape(5, 5), axis=1),
+            jnp.argmax(broken),
             total,
             first,
             root,

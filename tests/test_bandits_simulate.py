@@ -26,6 +26,11 @@ def test_same_bits_whatever_the_chunks(policy):
             ENV, policy, 300, key=KEY, num_replications=70, record_every=100, chunk_size=size
         )
         same(whole, parts)
+    devices = jax.make_mesh((1,), ("copies",), devices=jax.devices()[:1])
+    spread = bandits.simulate(
+        ENV, policy, 300, key=KEY, num_replications=70, record_every=100, mesh=devices
+    )
+    same(whole, spread)
     fewer = bandits.simulate(ENV, policy, 300, key=KEY, num_replications=40, record_every=50)
     np.testing.assert_array_equal(fewer.pulls[:, 1::2], whole.pulls[:40])
     np.testing.assert_array_equal(whole.times, [100, 200, 300])

@@ -168,7 +168,11 @@ class TestFailure:
         # Columns 1 and 3 are copies, so that the column player has a continuum.
         payoff = jnp.array([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0]])
 
-        solver = solvers.SelfPlay(learners.RegretMatchingPlus(), averaging=solvers.Linear())
+        solver = solvers.SelfPlay(
+            learners.PredictiveRegretMatchingPlus(),
+            averaging=solvers.Quadratic(),
+            alternating=True,
+        )
 
         def second(a):
             solution = gamejax.solve(games.MatrixGame(a), solver, tol=1e-5, adjoint=IMPLICIT)

@@ -1,6 +1,5 @@
 """Replay of logs: what counts, what it estimates, and what learners see of it."""
 
-import itertools
 from pathlib import Path
 
 import jax
@@ -101,23 +100,26 @@ def test_replay_is_the_algorithm_of_the_paper():
 
 
 def ucb_runs(actions, rewards):
-    """Every outcome of Li et al.'s replay of UCB1, over all orders of the first three arms."""
-    outcomes = set()
-    for order in itertools.permutations(range(3)):
-        counts, sums, total, queue = np.zeros(3), np.zeros(3), 0.0, list(order)
-        for a, r in zip(actions, rewards, strict=True):
-            if queue:
-                arm = queue[0]
-            else:
-                arm = np.argmax(sums / counts + np.sqrt(2 * np.log(counts.sum() + 1) / counts))
-            if arm == a:
-                queue = queue[1:]
-                counts[a] += 1
-                sums[a] += r
-                total += r
-        value = round(total / counts.sum(), 9)
-        outcomes.add((int(counts.sum()), *counts.astype(int).tolist(), value))
-    return outcomes
+    """Every outcome of Li et al.'s replay of UCB1, over all ways to break ties."""
+    runs = {((0,) * 3, (0.0,) * 3, arm) for arm in range(3)}
+    for a, r in zip(actions, rewards, strict=True):
+        moved = set()
+        for counts, sums, arm in runs:
+            if arm != a:
+                moved.add((counts, sums, arm))
+                continue
+            counts = tuple(n + (k == a) for k, n in enumerate(counts))
+            sums = tuple(x + float(r) * (k == a) for k, x in enumerate(sums))
+            moved |= {(counts, sums, best) for best in largest(np.array(counts), np.array(sums))}
+        runs = moved
+    return {(sum(counts), *counts, round(sum(sums) / sum(counts), 9)) for counts, sums, _ in runs}
+
+
+def largest(counts, sums):
+    if counts.min() == 0:
+        return np.flatnonzero(counts == 0)
+    index = sums / counts + np.sqrt(2 * np.log(counts.sum() + 1) / counts)
+    return np.flatnonzero(index > index.max() - 1e-12)
 
 
 def test_the_log_runs_out_and_is_used_once():

@@ -7,12 +7,12 @@ import math
 from typing import Any
 
 from gamejax._types import Numbers
+from gamejax.bandits._exp3 import Exp3
 from gamejax.bandits._experts import Experts, ExpThreePlusPlus, as_advice
 from gamejax.bandits._policy import Policy
 from gamejax.feedback import (
     AbstractEstimator,
     BanditFeedback,
-    ImplicitExploration,
     ImportanceWeighting,
     OptimisticWeighting,
     ReducedVariance,
@@ -24,7 +24,7 @@ LOSSES = ImportanceWeighting(1.0)
 """Importance weighting of losses: the guess for arms not pulled is the largest reward."""
 
 
-def exp3(num_arms: int, horizon: Any = None, *, learning_rate: Any = None) -> Policy:
+def exp3(num_arms: int, horizon: Any = None, *, learning_rate: Any = None) -> Exp3 | Policy:
     r"""Exp3: Hedge on the importance-weighted losses $\hat\ell_a = \ell_a 1\{I = a\}/p_a$.
 
     $p_{t+1} \propto \exp(-\eta \sum_{s \le t} \hat\ell_s)$. With $\eta = \sqrt{2 \ln K/(T K)}$ the
@@ -39,16 +39,16 @@ def exp3(num_arms: int, horizon: Any = None, *, learning_rate: Any = None) -> Po
     References:
         auer2002b; bubeck2012 (Theorem 3.1).
     """
-    feedback = BanditFeedback(LOSSES)
     if learning_rate is None and horizon is None:
         rate = math.sqrt(math.log(num_arms) / num_arms)
-        return Policy(FollowTheRegularizedLeader(Entropy(), rate, decay=0.5), feedback)
+        learner = FollowTheRegularizedLeader(Entropy(), rate, decay=0.5)
+        return Policy(learner, BanditFeedback(LOSSES))
     if learning_rate is None:
         learning_rate = _rate(num_arms, horizon)
-    return Policy(Hedge(learning_rate), feedback)
+    return Exp3(learning_rate)
 
 
-def exp3_ix(num_arms: int, horizon: Any) -> Policy:
+def exp3_ix(num_arms: int, horizon: Any) -> Exp3:
     r"""Exp3-IX: Exp3 with implicit exploration, $\hat\ell_a = \ell_a 1\{I = a\}/(p_a + \gamma)$.
 
     $\eta = \sqrt{2 \ln K/(T K)}$, $\gamma = \eta/2$. With probability $1 - \delta$ the regret is at
@@ -62,7 +62,7 @@ def exp3_ix(num_arms: int, horizon: Any) -> Policy:
         neu2015 (Theorem 1).
     """
     rate = _rate(num_arms, horizon)
-    return Policy(Hedge(rate), BanditFeedback(ImplicitExploration(rate / 2, 1.0)))
+    return Exp3(rate, rate / 2)
 
 
 def exp3_p(num_arms: int, horizon: Any, delta: Any = 0.05) -> Policy:

@@ -1,61 +1,21 @@
 """Black-box transforms for probabilistic feedback: any policy, its rounds stretched into blocks."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from gamejax._types import State
-from gamejax.bandits._policy import AbstractPolicy, Arm
+from gamejax.bandits._policy import AbstractPolicy, Arm, Values, vertex
 from gamejax.feedback import Feedback
 from gamejax.sets import AbstractStrategySet
 
-
-class PullState(NamedTuple):
-    """The inner policy's state and rounds so far; the arm held, and whether it waits."""
-
-    inner: State
-    rounds: Int[Array, ""]
-    arm: Arm
-    waiting: Bool[Array, ""]
-
-
-class BlackBoxPull(AbstractPolicy):
-    """Pulls an arm until its reward is seen; see `bb_pull`."""
-
-    policy: AbstractPolicy
-
-    @property
-    def contextual(self) -> bool:
-        return self.policy.contextual
-
-    def init(self, choices: AbstractStrategySet, *, dtype: Any) -> PullState:
-        inner = self.policy.init(choices, dtype=dtype)
-        arm = jnp.zeros_like(choices.center(dtype))
-        return PullState(inner, jnp.ones((), jnp.int32), arm, jnp.zeros((), bool))
-
-    def pull(self, state: PullState, *, key: PRNGKeyArray) -> Arm:
-        return jnp.where(state.waiting, state.arm, self.policy.pull(state.inner, key=key))
-
-    def report(self, rewards: Arm, arm: Arm, state: PullState, *, step: Array) -> Feedback:
-        return self.policy.report(rewards, arm, state.inner, step=state.rounds)
-
-    def update(
-        self,
-        choices: AbstractStrategySet,
-        feedback: Feedback,
-        arm: Arm,
-        state: PullState,
-        *,
-        key: PRNGKeyArray,
-    ) -> PullState:
-        seen = jnp.any(feedback.observed.astype(bool))
-        moved = self.policy.update(choices, feedback, arm, state.inner, key=key)
-        rounds = state.rounds + seen.astype(jnp.int32)
-        return PullState(_where(seen, moved, state.inner), rounds, arm, ~seen)
+Rule = Literal["first", "fixed", "adjusted"]
+"""When a block ends: with its first observed reward; after `block` pulls; after `block` pulls and
+one more for each reward observed in these."""
 
 
 class BlockState(NamedTuple):
@@ -75,16 +35,19 @@ class BlockState(NamedTuple):
     arm: Arm
     pulls: Int[Array, ""]
     length: Int[Array, ""]
-    total: Arm
+    total: Values
     seen: Int[Array, ""]
 
 
-class BlackBoxBlocks(AbstractPolicy):
-    """Pulls an arm for a block of rounds; see `bb_divide` and `bb_da`."""
+class BlackBox(AbstractPolicy):
+    """Pulls an arm for a block of rounds, one round to the policy inside.
+
+    See `bb_pull`, `bb_divide` and `bb_da`.
+    """
 
     policy: AbstractPolicy
-    block: int | Int[Array, ""]
-    adjusted: bool = eqx.field(static=True, default=False)
+    rule: Rule = eqx.field(static=True)
+    block: int | Int[Array, ""] = 1
 
     def __check_init__(self) -> None:
         if isinstance(self.block, int | float) and not self.block >= 1:
@@ -94,10 +57,14 @@ class BlackBoxBlocks(AbstractPolicy):
     def contextual(self) -> bool:
         return self.policy.contextual
 
+    @property
+    def prompt(self) -> bool:
+        return True
+
     def init(self, choices: AbstractStrategySet, *, dtype: Any) -> BlockState:
         inner = self.policy.init(choices, dtype=dtype)
         blank, none = jnp.zeros_like(choices.center(dtype)), jnp.zeros((), jnp.int32)
-        return BlockState(inner, none + 1, blank, none, self._block(), blank, none)
+        return BlockState(inner, none + 1, none, none, self._block(), blank, none)
 
     def _block(self) -> Int[Array, ""]:
         return jnp.asarray(self.block, jnp.int32)
@@ -105,7 +72,7 @@ class BlackBoxBlocks(AbstractPolicy):
     def pull(self, state: BlockState, *, key: PRNGKeyArray) -> Arm:
         return jnp.where(state.pulls > 0, state.arm, self.policy.pull(state.inner, key=key))
 
-    def report(self, rewards: Arm, arm: Arm, state: BlockState, *, step: Array) -> Feedback:
+    def report(self, rewards: Values, arm: Arm, state: BlockState, *, step: Array) -> Feedback:
         return self.policy.report(rewards, arm, state.inner, step=state.rounds)
 
     def update(
@@ -119,17 +86,19 @@ class BlackBoxBlocks(AbstractPolicy):
     ) -> BlockState:
         now = jnp.any(feedback.observed.astype(bool))
         total = state.total + jnp.where(now, feedback.utility, 0)
-        seen, pulls = state.seen + now.astype(jnp.int32), state.pulls + 1
-        length = state.length
-        if self.adjusted:
+        seen, pulls, length = state.seen + now.astype(jnp.int32), state.pulls + 1, state.length
+        if self.rule == "adjusted":
             length = length + (now & (pulls <= self._block())).astype(jnp.int32)
-        over = pulls >= length
+        over = now if self.rule == "first" else pulls >= length
         known = over & (seen > 0)
-        mean = total / jnp.maximum(seen, 1).astype(total.dtype)
-        shown = Feedback(mean, arm, (arm > 0) & known)
+        shown = feedback
+        if self.rule != "first":
+            played = vertex(arm, total)
+            mean = total / jnp.maximum(seen, 1).astype(total.dtype)
+            shown = Feedback(mean, played, (played > 0) & known)
         moved = self.policy.update(choices, shown, arm, state.inner, key=key)
         return BlockState(
-            _where(known, moved, state.inner),
+            jax.tree.map(lambda new, old: jnp.where(known, new, old), moved, state.inner),
             state.rounds + known.astype(jnp.int32),
             arm,
             jnp.where(over, 0, pulls),
@@ -157,7 +126,7 @@ def bb_pull(policy: AbstractPolicy) -> AbstractPolicy:
     References:
         dai2024.
     """
-    return BlackBoxPull(policy)
+    return BlackBox(policy, "first")
 
 
 def bb_divide(
@@ -185,7 +154,7 @@ def bb_divide(
     References:
         dai2024.
     """
-    return BlackBoxBlocks(policy, _length(1, horizon, rate, block))
+    return BlackBox(policy, "fixed", _length(1, horizon, rate, block))
 
 
 def bb_da(
@@ -214,7 +183,7 @@ def bb_da(
     References:
         dai2024.
     """
-    return BlackBoxBlocks(policy, _length(3, horizon, rate, block), adjusted=True)
+    return BlackBox(policy, "adjusted", _length(3, horizon, rate, block))
 
 
 def _length(factor: int, horizon: Any, rate: Any, block: Any) -> Any:
@@ -223,7 +192,3 @@ def _length(factor: int, horizon: Any, rate: Any, block: Any) -> Any:
     if horizon is None or rate is None:
         raise ValueError("Give horizon and rate (a lower bound of all rates), or block.")
     return math.ceil(factor * math.log(horizon) / rate)
-
-
-def _where(condition: Array, yes: Any, no: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

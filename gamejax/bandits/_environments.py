@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gamejax._types import Numbers, Scalar, State
-from gamejax.bandits._policy import Arm, uniform
+from gamejax.bandits._policy import Arm, Values, at, uniform, vertex
 from gamejax.feedback import AbstractFeedback
 from gamejax.games import AbstractGame
 from gamejax.games._normal_form import as_payoffs
@@ -48,6 +48,16 @@ class AbstractEnvironment(AbstractGame):
         return None
 
     @property
+    def delayed(self) -> bool:
+        """Whether rewards may be seen in a later round."""
+        return False
+
+    @property
+    def changes(self) -> bool:
+        """Whether `choices` differ from round to round."""
+        return False
+
+    @property
     def strategy_sets(  # pyright: ignore[reportIncompatibleVariableOverride]
         self,
     ) -> tuple[AbstractStrategySet, ...]:
@@ -58,8 +68,16 @@ class AbstractEnvironment(AbstractGame):
         return self.expected(state, step=jnp.ones((), jnp.int32))
 
     @abc.abstractmethod
-    def expected(self, state: State, *, step: Array) -> Arm:
+    def expected(self, state: State, *, step: Array) -> Values:
         """The expected rewards of all arms in round `step` (from 1), before it is played."""
+
+    def reward(
+        self, arm: Arm, state: State, *, key: PRNGKeyArray | None, step: Array
+    ) -> tuple[Scalar, State]:
+        """`sample` for the arm pulled alone: the same draw."""
+        profile = (vertex(arm, jnp.zeros(self.num_arms, self.dtype)),)
+        (rewards,), state = self.sample(profile, state, key=key, step=step)
+        return at(rewards, arm), state
 
     def choices(self, state: State) -> AbstractStrategySet:
         """What is offered in the coming round; with contexts a `ContextualSimplex`."""
@@ -92,13 +110,18 @@ class Bernoulli(AbstractEnvironment):
     def utility_range(self, player: int) -> Scalar:
         return jnp.ones_like(self.means[..., 0])
 
-    def expected(self, state: State, *, step: Array) -> Arm:
+    def expected(self, state: State, *, step: Array) -> Values:
         return self.means
 
     def sample(
         self, profile: Any, state: State, *, key: PRNGKeyArray | None, step: Array
-    ) -> tuple[tuple[Arm, ...], State]:
+    ) -> tuple[tuple[Values, ...], State]:
         return (coins(key, self.means),), state
+
+    def reward(
+        self, arm: Arm, state: State, *, key: PRNGKeyArray | None, step: Array
+    ) -> tuple[Scalar, State]:
+        return coins(key, at(self.means, arm)), state
 
 
 class Gaussian(AbstractEnvironment):
@@ -123,12 +146,12 @@ class Gaussian(AbstractEnvironment):
     def num_arms(self) -> int:
         return self.means.shape[-1]
 
-    def expected(self, state: State, *, step: Array) -> Arm:
+    def expected(self, state: State, *, step: Array) -> Values:
         return self.means
 
     def sample(
         self, profile: Any, state: State, *, key: PRNGKeyArray | None, step: Array
-    ) -> tuple[tuple[Arm, ...], State]:
+    ) -> tuple[tuple[Values, ...], State]:
         noise = jnp.asarray(self.scale, self.dtype) * normal(key, self.dtype)
         return (self.means + noise,), state
 
@@ -145,10 +168,10 @@ class Sampler(AbstractEnvironment):
         ValueError: `means` is no vector.
     """
 
-    draw: Callable[[PRNGKeyArray], Arm] = eqx.field(static=True)
+    draw: Callable[[PRNGKeyArray], Values] = eqx.field(static=True)
     means: Float[Array, " arms"]
 
-    def __init__(self, draw: Callable[[PRNGKeyArray], Arm], means: Numbers):
+    def __init__(self, draw: Callable[[PRNGKeyArray], Values], means: Numbers):
         self.draw = draw
         self.means = as_arms(means, "means")
 
@@ -156,12 +179,12 @@ class Sampler(AbstractEnvironment):
     def num_arms(self) -> int:
         return self.means.shape[-1]
 
-    def expected(self, state: State, *, step: Array) -> Arm:
+    def expected(self, state: State, *, step: Array) -> Values:
         return self.means
 
     def sample(
         self, profile: Any, state: State, *, key: PRNGKeyArray | None, step: Array
-    ) -> tuple[tuple[Arm, ...], State]:
+    ) -> tuple[tuple[Values, ...], State]:
         return (self.draw(require_key(key)).astype(self.dtype),), state
 
 
@@ -196,12 +219,12 @@ class LossTable(AbstractEnvironment):
     def num_rounds(self) -> int | None:
         return self.losses.shape[-2]
 
-    def expected(self, state: State, *, step: Array) -> Arm:
+    def expected(self, state: State, *, step: Array) -> Values:
         return 1 - self.losses[step - 1]
 
     def sample(
         self, profile: Any, state: State, *, key: PRNGKeyArray | None, step: Array
-    ) -> tuple[tuple[Arm, ...], State]:
+    ) -> tuple[tuple[Values, ...], State]:
         return (self.expected(state, step=step),), state
 
 
@@ -241,16 +264,16 @@ class Switching(AbstractEnvironment):
     def num_arms(self) -> int:
         return self.means.shape[-1]
 
-    def expected(self, state: State, *, step: Array) -> Arm:
+    def expected(self, state: State, *, step: Array) -> Values:
         return self.means[jnp.sum(step >= self.starts, dtype=jnp.int32)]
 
     def sample(
         self, profile: Any, state: State, *, key: PRNGKeyArray | None, step: Array
-    ) -> tuple[tuple[Arm, ...], State]:
+    ) -> tuple[tuple[Values, ...], State]:
         return (coins(key, self.expected(state, step=step)),), state
 
 
-def coins(key: PRNGKeyArray | None, means: Arm) -> Arm:
+def coins(key: PRNGKeyArray | None, means: Array) -> Array:
     """Ones with the given probabilities, all from one uniform number."""
     return (uniform(require_key(key), means.dtype) < means).astype(means.dtype)
 

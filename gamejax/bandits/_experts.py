@@ -32,6 +32,11 @@ class Experts(AbstractLearner):
     def __check_init__(self) -> None:
         check_number(self, "learning_rate", 0)
 
+    @property
+    def prompt(self) -> bool:
+        """Whether late rewards would meet other advice than that of their round."""
+        return self.advice.ndim == 3
+
     def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Array, ExpertsState]:
         require_simplex(self, strategies)
         step = jnp.zeros((), jnp.int32)

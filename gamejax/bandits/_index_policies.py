@@ -7,7 +7,8 @@ from jaxtyping import Array, PRNGKeyArray
 
 from gamejax._numerics import hash_words, safe_log
 from gamejax._types import Scalar
-from gamejax.bandits._policy import Policy, uniform
+from gamejax.bandits._index_play import IndexPlay
+from gamejax.bandits._policy import uniform
 from gamejax.learners import UCB, AbstractIndexPolicy
 from gamejax.learners._base import check_number
 from gamejax.learners._dual import number
@@ -31,9 +32,8 @@ class KLUCB(AbstractIndexPolicy):
     def __check_init__(self) -> None:
         check_number(self, "c", 0, strict=False)
 
-    def index(
-        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
-    ) -> Array:
+    def index(self, record: Any, step: Scalar, *, key: PRNGKeyArray | None) -> Array:
+        counts, means = record
         logarithm = jnp.log(step)
         level = logarithm + number(self.c, means) * jnp.log(jnp.maximum(logarithm, 1))
         return kl_upper(means, level / counts)
@@ -73,9 +73,8 @@ class MOSS(AbstractIndexPolicy):
     def __check_init__(self) -> None:
         check_number(self, "horizon", 1, strict=False)
 
-    def index(
-        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
-    ) -> Array:
+    def index(self, record: Any, step: Scalar, *, key: PRNGKeyArray | None) -> Array:
+        counts, means = record
         share = number(self.horizon, means) / (counts.shape[-1] * counts)
         return means + jnp.sqrt(jnp.maximum(jnp.log(share), 0) / counts)
 
@@ -95,15 +94,16 @@ class EpsilonGreedy(AbstractIndexPolicy):
         check_number(self, "epsilon", 0, strict=False)
         check_number(self, "decay", 0, strict=False)
 
-    def index(
-        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
-    ) -> Array:
+    def record(self, counts: Array, means: Array) -> Array:
+        return means
+
+    def index(self, record: Any, step: Scalar, *, key: PRNGKeyArray | None) -> Array:
         if key is None:
             raise ValueError("EpsilonGreedy draws at random: pass key=jax.random.key(seed).")
-        rate = number(self.epsilon, means) * step ** -number(self.decay, means)
-        explore = uniform(key, means.dtype, (), 2) < rate
-        lots = (hash_words(key, means.shape, 4) >> 8).astype(means.dtype)
-        return jnp.where(explore, lots, means)
+        rate = number(self.epsilon, record) * step ** -number(self.decay, record)
+        explore = uniform(key, record.dtype, (), 2) < rate
+        lots = (hash_words(key, record.shape, 4) >> 8).astype(record.dtype)
+        return jnp.where(explore, lots, record)
 
 
 class ExploreThenCommit(AbstractIndexPolicy):
@@ -118,17 +118,18 @@ class ExploreThenCommit(AbstractIndexPolicy):
     def __check_init__(self) -> None:
         check_number(self, "num_pulls", 1, strict=False)
 
-    def index(
-        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
-    ) -> Array:
+    def record(self, counts: Array, means: Array) -> Array:
         budget = number(self.num_pulls, means)
         large = jnp.asarray(jnp.finfo(means.dtype).max / 4, means.dtype)
         # Fewest pulls first; once all have theirs, the arm that has more was committed to.
         committed = jnp.where(counts > budget, large * (1 - 1 / counts), means)
         return jnp.where(counts < budget, large * (1 + 1 / counts), committed)
 
+    def index(self, record: Any, step: Scalar, *, key: PRNGKeyArray | None) -> Array:
+        return record
 
-def ucb1(exploration: Any = 2.0, scale: Any = 1.0) -> Policy:
+
+def ucb1(exploration: Any = 2.0, scale: Any = 1.0) -> IndexPlay:
     r"""UCB1: play the largest $m_a + R\sqrt{c \ln t/N_a}$, each arm once first.
 
     See `gamejax.learners.UCB`. $c = 2$ has the proved bound $E R_T \le \sum_{D_a > 0} 8 \ln T/D_a +
@@ -141,10 +142,10 @@ def ucb1(exploration: Any = 2.0, scale: Any = 1.0) -> Policy:
     References:
         auer2002 (Theorem 1).
     """
-    return Policy(UCB(exploration, scale))
+    return IndexPlay(UCB(exploration, scale))
 
 
-def kl_ucb(c: Any = 0.0) -> Policy:
+def kl_ucb(c: Any = 0.0) -> IndexPlay:
     r"""KL-UCB for rewards in $[0, 1]$: play the largest mean that is not refuted.
 
     Index $\max\{q \ge m_a : N_a\,\mathrm{kl}(m_a, q) \le \ln t + c \ln\ln t\}$ with the Bernoulli
@@ -157,10 +158,10 @@ def kl_ucb(c: Any = 0.0) -> Policy:
     References:
         garivier2011 (Theorem 1).
     """
-    return Policy(KLUCB(c))
+    return IndexPlay(KLUCB(c))
 
 
-def moss(horizon: Any) -> Policy:
+def moss(horizon: Any) -> IndexPlay:
     r"""MOSS: play the largest $m_a + \sqrt{\max(\ln(T/(K N_a)), 0)/N_a}$.
 
     Minimax: $E R_T \le 49\sqrt{T K}$ for rewards in $[0, 1]$.
@@ -171,10 +172,10 @@ def moss(horizon: Any) -> Policy:
     References:
         audibert2009 (Theorem 5).
     """
-    return Policy(MOSS(horizon))
+    return IndexPlay(MOSS(horizon))
 
 
-def epsilon_greedy(epsilon: Any, decay: Any = 0.0) -> Policy:
+def epsilon_greedy(epsilon: Any, decay: Any = 0.0) -> IndexPlay:
     r"""Best mean so far, or with probability $\min(1, \varepsilon t^{-p})$ an arm at random.
 
     With $p = 1$ and $\varepsilon = cK/d^2$, $c > 5$ and $d$ at most the smallest gap, regret
@@ -187,10 +188,10 @@ def epsilon_greedy(epsilon: Any, decay: Any = 0.0) -> Policy:
     References:
         auer2002 (Theorem 3).
     """
-    return Policy(EpsilonGreedy(epsilon, decay))
+    return IndexPlay(EpsilonGreedy(epsilon, decay))
 
 
-def explore_then_commit(num_pulls: Any) -> Policy:
+def explore_then_commit(num_pulls: Any) -> IndexPlay:
     r"""Every arm $m$ times, then the one with the best mean for ever.
 
     Two arms of gap $D$ with noise of unit scale and $m = \lceil (4/D^2)\ln(T D^2/4)\rceil$: regret
@@ -202,4 +203,4 @@ def explore_then_commit(num_pulls: Any) -> Policy:
     References:
         lattimore2020 (Theorem 6.1).
     """
-    return Policy(ExploreThenCommit(num_pulls))
+    return IndexPlay(ExploreThenCommit(num_pulls))

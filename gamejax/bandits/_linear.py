@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from gamejax._numerics import HIGHEST
 from gamejax._types import Numbers, Scalar, State, Strategy, Utility
 from gamejax.bandits._environments import AbstractEnvironment, Benchmark, normal
-from gamejax.bandits._policy import Arm, Policy
+from gamejax.bandits._policy import Policy, Values
 from gamejax.feedback import Feedback
 from gamejax.games._normal_form import as_payoffs
 from gamejax.learners import AbstractLearner
@@ -100,12 +100,12 @@ class Linear(AbstractEnvironment):
     def choices(self, state: State) -> ContextualSimplex:
         return ContextualSimplex(self.features)
 
-    def expected(self, state: State, *, step: Array) -> Arm:
+    def expected(self, state: State, *, step: Array) -> Values:
         return jnp.matmul(self.features, self.theta, precision=HIGHEST)
 
     def sample(
         self, profile: Any, state: State, *, key: PRNGKeyArray | None, step: Array
-    ) -> tuple[tuple[Arm, ...], State]:
+    ) -> tuple[tuple[Values, ...], State]:
         noise = jnp.asarray(self.noise, self.dtype) * normal(key, self.dtype)
         return (self.expected(state, step=step) + noise,), state
 
@@ -144,6 +144,10 @@ class LinearContextual(AbstractEnvironment):
     def benchmark(self) -> Benchmark:
         return "every_round"
 
+    @property
+    def changes(self) -> bool:
+        return True
+
     def choices(self, state: Features) -> ContextualSimplex:
         return ContextualSimplex(state)
 
@@ -155,12 +159,12 @@ class LinearContextual(AbstractEnvironment):
         points = normal(key, dtype, (self.num_arms, len(self.theta)))
         return points / jnp.sqrt(jnp.sum(points**2, axis=-1, keepdims=True))
 
-    def expected(self, state: Features, *, step: Array) -> Arm:
+    def expected(self, state: Features, *, step: Array) -> Values:
         return jnp.matmul(state, self.theta, precision=HIGHEST)
 
     def sample(
         self, profile: Any, state: Features, *, key: PRNGKeyArray | None, step: Array
-    ) -> tuple[tuple[Arm, ...], Features]:
+    ) -> tuple[tuple[Values, ...], Features]:
         noise = jnp.asarray(self.noise, self.dtype) * normal(key, self.dtype)
         rewards = self.expected(state, step=step) + noise
         following = None if key is None else jax.random.fold_in(key, 1)
@@ -182,10 +186,10 @@ class _AbstractLinear(AbstractLearner):
     ridge: eqx.AbstractVar[float | Scalar]
 
     @abc.abstractmethod
-    def index(self, state: LinearState, key: PRNGKeyArray | None) -> Arm:
+    def index(self, state: LinearState, key: PRNGKeyArray | None) -> Values:
         """What each arm on offer is worth."""
 
-    def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Arm, LinearState]:
+    def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Values, LinearState]:
         features = _features(strategies).astype(dtype)
         d = features.shape[-1]
         inverse = jnp.eye(d, dtype=dtype) / jnp.asarray(self.ridge, dtype)
@@ -197,16 +201,21 @@ class _AbstractLinear(AbstractLearner):
         strategies: AbstractStrategySet,
         feedback: Feedback,
         state: LinearState,
-        strategy: Arm,
+        strategy: Values,
         *,
         key: PRNGKeyArray | None = None,
-    ) -> tuple[Arm, LinearState]:
-        seen = feedback.observed.astype(state.response.dtype)
-        x = jnp.matmul(seen, state.features, precision=HIGHEST)
-        reward = jnp.sum(jnp.where(feedback.observed.astype(bool), feedback.utility, 0))
-        inverse = sherman_morrison(state.inverse, x)
-        features = _features(strategies).astype(x.dtype)
-        state = LinearState(inverse, state.response + reward * x, features, state.step + 1)
+    ) -> tuple[Values, LinearState]:
+        dtype = state.response.dtype
+        arrived = jnp.asarray(feedback.observed)
+        rewards = jnp.where(arrived.astype(bool), feedback.utility, 0)
+        response = state.response + jnp.matmul(rewards, state.features, precision=HIGHEST)
+        if arrived.dtype == bool:
+            x = jnp.matmul(arrived.astype(dtype), state.features, precision=HIGHEST)
+            inverse = sherman_morrison(state.inverse, x)
+        else:
+            inverse = _with_all(state.inverse, state.features, arrived.astype(dtype))
+        features = _features(strategies).astype(dtype)
+        state = LinearState(inverse, response, features, state.step + 1)
         return strategies.lmo(self.index(state, key)), state
 
 
@@ -216,6 +225,16 @@ def sherman_morrison(
     r"""$(V + x x^\top)^{-1}$ from a symmetric $V^{-1}$."""
     y = jnp.matmul(inverse, x, precision=HIGHEST)
     return inverse - y[:, None] * y[None] / (1 + jnp.sum(x * y))
+
+
+def _with_all(inverse: Array, features: Features, counts: Values) -> Array:
+    r"""$(V + \sum_a n_a x_a x_a^\top)^{-1}$, where several rewards arrive at once (delays)."""
+
+    def one(inverse: Array, arm: tuple[Array, Array]) -> tuple[Array, None]:
+        x, count = arm
+        return sherman_morrison(inverse, jnp.sqrt(count) * x), None
+
+    return jax.lax.scan(one, inverse, (features, counts))[0]
 
 
 def _features(strategies: AbstractStrategySet) -> Features:
@@ -243,7 +262,7 @@ class LinUCB(_AbstractLinear):
         check_number(self, "theta_bound", 0, strict=False)
         check_number(self, "width", 0, strict=False)
 
-    def index(self, state: LinearState, key: PRNGKeyArray | None) -> Arm:
+    def index(self, state: LinearState, key: PRNGKeyArray | None) -> Values:
         mean, spread = _predicted(state)
         return mean + self._width(state) * jnp.sqrt(spread)
 
@@ -271,7 +290,7 @@ class LinTS(_AbstractLinear):
         check_number(self, "ridge", 0)
         check_number(self, "scale", 0, strict=False)
 
-    def index(self, state: LinearState, key: PRNGKeyArray | None) -> Arm:
+    def index(self, state: LinearState, key: PRNGKeyArray | None) -> Values:
         theta = jnp.matmul(state.inverse, state.response, precision=HIGHEST)
         noise = normal(key, theta.dtype, theta.shape)
         root = jnp.linalg.cholesky(state.inverse)
@@ -279,7 +298,7 @@ class LinTS(_AbstractLinear):
         return jnp.matmul(state.features, drawn, precision=HIGHEST)
 
 
-def _predicted(state: LinearState) -> tuple[Arm, Arm]:
+def _predicted(state: LinearState) -> tuple[Values, Values]:
     r"""$\langle x, \hat\theta\rangle$ and $x^\top V^{-1} x$ of every arm."""
     theta = jnp.matmul(state.inverse, state.response, precision=HIGHEST)
     mean = jnp.matmul(state.features, theta, precision=HIGHEST)
@@ -301,8 +320,7 @@ def lin_ucb(
     \ln((1 + t L^2/\lambda)/\delta)} + \sqrt\lambda S$, $L$ the longest feature vector on offer.
     With probability $1 - \delta$ the regret is at most
     $2\beta_T\sqrt{2 T d \ln(1 + T L^2/(\lambda d))}$ (gains of a round differing by at most 2).
-    $V^{-1}$ is updated by the formula of Sherman and Morrison. At most one reward may arrive per
-    round.
+    $V^{-1}$ is updated by the formula of Sherman and Morrison.
 
     Args:
         ridge: $\lambda > 0$.
@@ -321,7 +339,7 @@ def lin_ts(ridge: Any = 1.0, scale: Any = 1.0) -> Policy:
     r"""Linear Thompson sampling: play the best arm for $\theta \sim N(\hat\theta, v^2 V^{-1})$.
 
     With $v = \sigma\sqrt{9 d \ln(t/\delta)}$ regret $\tilde O(d^{3/2}\sqrt T)$; $v = \sigma$ in
-    practice. At most one reward may arrive per round.
+    practice.
 
     Args:
         ridge: $\lambda > 0$.

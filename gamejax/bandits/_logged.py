@@ -15,7 +15,7 @@ from gamejax._types import State
 from gamejax.bandits._environments import AbstractEnvironment, Benchmark
 from gamejax.bandits._linear import ContextualSimplex
 from gamejax.bandits._log import BanditLog
-from gamejax.bandits._policy import AbstractPolicy, Arm, PolicyState
+from gamejax.bandits._policy import AbstractPolicy, Arm, PolicyState, Values
 from gamejax.bandits._simulate import Simulation
 from gamejax.feedback import AbstractFeedback, Feedback
 from gamejax.sets import AbstractStrategySet
@@ -68,7 +68,7 @@ class LoggedBandit(AbstractEnvironment):
     """
 
     log: BanditLog
-    means: Arm
+    means: Values
     floor: float | Float[Array, ""]
     features: Float[Array, "*rounds arms d"] | None
     resample: bool = eqx.field(static=True)
@@ -116,6 +116,10 @@ class LoggedBandit(AbstractEnvironment):
     def num_rounds(self) -> int | None:
         return None if self.resample else len(self.log)
 
+    @property
+    def changes(self) -> bool:
+        return self.features is not None and self.features.ndim == 3
+
     def choices(self, state: LoggedState) -> AbstractStrategySet:
         if self.features is None:
             return super().choices(state)
@@ -124,7 +128,7 @@ class LoggedBandit(AbstractEnvironment):
             features=self.features[state.event] if per_round else self.features
         )
 
-    def expected(self, state: State, *, step: Array) -> Arm:
+    def expected(self, state: State, *, step: Array) -> Values:
         return self.means
 
     def init(self, *, key: PRNGKeyArray | None, dtype: Any) -> LoggedState:
@@ -133,8 +137,8 @@ class LoggedBandit(AbstractEnvironment):
         return LoggedState(self._event(key, none), none, zero, zero)
 
     def sample(
-        self, profile: tuple[Arm], state: LoggedState, *, key: PRNGKeyArray | None, step: Array
-    ) -> tuple[tuple[Arm, ...], LoggedState]:
+        self, profile: tuple[Values], state: LoggedState, *, key: PRNGKeyArray | None, step: Array
+    ) -> tuple[tuple[Values, ...], LoggedState]:
         log, event = self.log, state.event
         coin, later = jax.random.split(_required(key))
         reward, propensity = log.rewards[event], log.propensities[event]
@@ -206,7 +210,7 @@ class WhenSeen(AbstractPolicy):
     def pull(self, state: State, *, key: PRNGKeyArray) -> Arm:
         return self.policy.pull(state, key=key)
 
-    def report(self, rewards: Arm, arm: Arm, state: State, *, step: Array) -> Feedback:
+    def report(self, rewards: Values, arm: Arm, state: State, *, step: Array) -> Feedback:
         return self.policy.report(rewards, arm, state, step=step)
 
     def update(

@@ -4,16 +4,20 @@ import abc
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from gamejax._numerics import hash_words
-from gamejax._types import State
+from gamejax._numerics import Sum, hash_words
+from gamejax._types import Scalar, State
 from gamejax.feedback import AbstractSampledFeedback, Feedback
 from gamejax.learners import AbstractLearner
 from gamejax.sets import AbstractStrategySet
 
-Arm = Float[Array, " arms"]
+Arm = Int[Array, ""]
+"""The number of an arm, from 0; -1 for none."""
+Values = Float[Array, " arms"]
+"""A number for every arm."""
 
 
 def uniform(key: PRNGKeyArray, dtype: Any, shape: tuple[int, ...] = (), stream: int = 0) -> Array:
@@ -26,16 +30,45 @@ def uniform(key: PRNGKeyArray, dtype: Any, shape: tuple[int, ...] = (), stream: 
     return ((words >> 9).astype(jnp.float32) + 0.5).astype(dtype) * 2.0**-23
 
 
+def vertex(arm: Arm, like: Values) -> Values:
+    """The strategy that plays this arm for sure; zeros for no arm."""
+    return (jnp.arange(like.shape[-1], dtype=jnp.int32) == arm).astype(like.dtype)
+
+
+def at(values: Array, arm: Arm) -> Array:
+    """The entry of an arm."""
+    return jax.lax.dynamic_index_in_dim(values, arm, keepdims=False)
+
+
+def put(values: Array, arm: Arm, entry: Array) -> Array:
+    """With another entry for an arm."""
+    return jax.lax.dynamic_update_index_in_dim(values, entry.astype(values.dtype), arm, 0)
+
+
+def put_sum(sums: Sum, arm: Arm, term: Array) -> Sum:
+    """Sums of one number for each arm, with one more term for one of them."""
+    mine = jax.tree.map(lambda x: at(x, arm), sums).add(term)
+    return jax.tree.map(lambda x, new: put(x, arm, new), sums, mine)
+
+
 class AbstractPolicy(eqx.Module):
     """What `simulate` plays: pulls an arm, reports what it saw of the reward, moves on.
 
     The three are apart because nature stands between them: what was seen may be lost, or come
-    later. Arms are vertices of the simplex, arrays `(K,)` with a single one.
+    later. Where the reward is seen at once, `learn` does the last two together.
     """
 
     @property
     def contextual(self) -> bool:
         """Whether it reads features of the arms; then `choices` are a `ContextualSimplex`."""
+        return False
+
+    @property
+    def prompt(self) -> bool:
+        """Whether it takes every reward for that of the round under way, so that none may be late.
+
+        Contextual policies do where the features change.
+        """
         return False
 
     @abc.abstractmethod
@@ -47,12 +80,12 @@ class AbstractPolicy(eqx.Module):
         """The arm of this round."""
 
     @abc.abstractmethod
-    def report(self, rewards: Arm, arm: Arm, state: State, *, step: Array) -> Feedback:
+    def report(self, rewards: Values, arm: Arm, state: State, *, step: Array) -> Feedback:
         """What is made of the reward of `arm` at once, before nature may hide or delay it.
 
         Args:
             rewards: the rewards of all arms; those of the others have no influence.
-            arm: the arm pulled.
+            arm: the arm pulled; -1 for what is reported where nothing was seen.
             state: the state in which it was pulled.
             step: the number of the round, from 1.
         """
@@ -69,11 +102,30 @@ class AbstractPolicy(eqx.Module):
     ) -> State:
         """The state for the next round, in which `choices` are offered, after `arm` was pulled."""
 
+    def learn(
+        self,
+        choices: AbstractStrategySet,
+        reward: Scalar,
+        arm: Arm,
+        state: State,
+        *,
+        step: Array,
+        key: PRNGKeyArray,
+    ) -> State:
+        """`update` by the `report` of a reward that is seen at once.
+
+        Policies that need not look at every arm override it.
+        """
+        rewards = jnp.full(choices.shape, reward)
+        return self.update(
+            choices, self.report(rewards, arm, state, step=step), arm, state, key=key
+        )
+
 
 class PolicyState(NamedTuple):
     """What `Policy` carries: the strategy, the learner's state and its feedback's."""
 
-    strategy: Arm
+    strategy: Values
     learner: State
     feedback: State
 
@@ -97,6 +149,10 @@ class Policy(AbstractPolicy):
     def contextual(self) -> bool:
         return self.uses_features
 
+    @property
+    def prompt(self) -> bool:
+        return getattr(self.learner, "prompt", False)
+
     def init(self, choices: AbstractStrategySet, *, dtype: Any) -> PolicyState:
         strategy, learner = self.learner.init(choices, dtype=dtype)
         feedback = () if self.feedback is None else self.feedback.init(choices, dtype=dtype)
@@ -104,14 +160,15 @@ class Policy(AbstractPolicy):
 
     def pull(self, state: PolicyState, *, key: PRNGKeyArray) -> Arm:
         if self.feedback is None:
-            return state.strategy
+            return jnp.argmax(state.strategy).astype(jnp.int32)
         probabilities = self.feedback.probabilities(state.strategy, state.feedback)
         return drawn(probabilities, uniform(key, probabilities.dtype))
 
-    def report(self, rewards: Arm, arm: Arm, state: PolicyState, *, step: Array) -> Feedback:
+    def report(self, rewards: Values, arm: Arm, state: PolicyState, *, step: Array) -> Feedback:
+        played = vertex(arm, rewards)
         if self.feedback is None:
-            return Feedback(jnp.where(arm > 0, rewards, 0), arm, arm > 0)
-        return self.feedback.report(rewards, arm, state.strategy, state.feedback, step=step)
+            return seen_alone(rewards, played)
+        return self.feedback.report(rewards, played, state.strategy, state.feedback, step=step)
 
     def update(
         self,
@@ -128,11 +185,16 @@ class Policy(AbstractPolicy):
         return PolicyState(strategy, learner, state.feedback)
 
 
-def drawn(probabilities: Arm, uniform: Array) -> Arm:
-    """The vertex at which the distribution function passes `uniform`; never an impossible one."""
-    possible = probabilities > 0
-    # Rounding may let the sum grow at an impossible action, or fall at the last possible one.
-    cumulative = jnp.where(possible, jnp.cumsum(probabilities), 0)
+def seen_alone(rewards: Values, played: Values) -> Feedback:
+    """The reward of the arm played, as it is."""
+    return Feedback(jnp.where(played > 0, rewards, 0), played, played > 0)
+
+
+def drawn(weights: Values, uniform: Array) -> Arm:
+    """The arm at which the distribution function passes `uniform`; never an impossible one."""
+    possible = weights > 0
+    # Rounding may let the sum grow at an impossible arm, or fall at the last possible one.
+    cumulative = jnp.where(possible, jnp.cumsum(weights), 0)
     passed = possible & (cumulative >= uniform * jnp.max(cumulative))
-    first = jnp.argmax(passed)
-    return (jnp.arange(len(passed)) == first).astype(probabilities.dtype)
+    number = jnp.arange(len(passed), dtype=jnp.int32)
+    return jnp.min(jnp.where(passed, number, len(passed) - 1))

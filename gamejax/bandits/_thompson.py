@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from gamejax._types import Scalar, State, Strategy
+from gamejax._types import Scalar
 from gamejax.bandits._beta import beta
-from gamejax.bandits._policy import Policy, uniform
-from gamejax.feedback import Feedback
-from gamejax.learners import AbstractIndexPolicy, AbstractLearner
+from gamejax.bandits._index_play import IndexPlay
+from gamejax.bandits._policy import uniform
+from gamejax.learners import AbstractIndexPolicy
 from gamejax.learners._base import check_number
 from gamejax.learners._dual import number
-from gamejax.sets import AbstractStrategySet
 
 
 class ThompsonBeta(AbstractIndexPolicy):
@@ -24,11 +23,14 @@ class ThompsonBeta(AbstractIndexPolicy):
 
     tries_all: ClassVar[bool] = False
 
-    def index(
-        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
-    ) -> Array:
+    def record(self, counts: Array, means: Array) -> tuple[Array, Array]:
         ones = jnp.round(means * counts)
-        return beta(_required(key), 1 + ones, 1 + counts - ones)
+        return 1 + ones, 1 + counts - ones
+
+    def index(
+        self, record: tuple[Array, Array], step: Scalar, *, key: PRNGKeyArray | None
+    ) -> Array:
+        return beta(_required(key), *record)
 
 
 class ThompsonGaussian(AbstractIndexPolicy):
@@ -40,44 +42,18 @@ class ThompsonGaussian(AbstractIndexPolicy):
     def __check_init__(self) -> None:
         check_number(self, "scale", 0)
 
+    def record(self, counts: Array, means: Array) -> tuple[Array, Array]:
+        return means, number(self.scale, means) * jax.lax.rsqrt(counts + 1)
+
     def index(
-        self, counts: Array, means: Array, step: Scalar, *, key: PRNGKeyArray | None
+        self, record: tuple[Array, Array], step: Scalar, *, key: PRNGKeyArray | None
     ) -> Array:
-        normal = jax.scipy.special.ndtri(uniform(_required(key), means.dtype, means.shape, 2))
-        return means + number(self.scale, means) * normal * jax.lax.rsqrt(counts + 1)
+        means, widths = record
+        noise = jax.scipy.special.ndtri(uniform(_required(key), means.dtype, means.shape, 2))
+        return means + widths * noise
 
 
-class Resampled(AbstractLearner):
-    r"""A learner that sees rewards $X \in [0, 1]$ as coins: 1 with probability $X$, else 0.
-
-    Sums of several rewards (delays) keep their integer part. Makes learners for Bernoulli rewards
-    work with all rewards in $[0, 1]$; changes nothing where they are 0 or 1 already.
-
-    References:
-        agrawal2012.
-    """
-
-    learner: AbstractLearner
-
-    def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Strategy, State]:
-        return self.learner.init(strategies, dtype=dtype)
-
-    def update(
-        self,
-        strategies: AbstractStrategySet,
-        feedback: Feedback,
-        state: State,
-        strategy: Strategy,
-        *,
-        key: PRNGKeyArray | None = None,
-    ) -> tuple[Strategy, State]:
-        whole = jnp.floor(feedback.utility)
-        coin = uniform(_required(key), whole.dtype) < feedback.utility - whole
-        seen = feedback._replace(utility=whole + coin.astype(whole.dtype))
-        return self.learner.update(strategies, seen, state, strategy, key=key)
-
-
-def thompson() -> Policy:
+def thompson() -> IndexPlay:
     r"""Thompson sampling with Beta posteriors, for rewards in $[0, 1]$.
 
     $\theta_a \sim \mathrm{Beta}(1 + S_a, 1 + F_a)$, play the largest. For Bernoulli arms the regret
@@ -87,10 +63,10 @@ def thompson() -> Policy:
     References:
         thompson1933; agrawal2012; kaufmann2012.
     """
-    return Policy(Resampled(ThompsonBeta()))
+    return IndexPlay(ThompsonBeta(), coins=True)
 
 
-def thompson_gaussian(scale: Any = 1.0) -> Policy:
+def thompson_gaussian(scale: Any = 1.0) -> IndexPlay:
     r"""Thompson sampling with normal posteriors, $\theta_a \sim N(m_a, \sigma^2/(N_a + 1))$.
 
     Regret $O(\sqrt{K T \ln K})$ for rewards whose noise has scale at most $\sigma$.
@@ -101,7 +77,7 @@ def thompson_gaussian(scale: Any = 1.0) -> Policy:
     References:
         agrawal2013.
     """
-    return Policy(ThompsonGaussian(scale))
+    return IndexPlay(ThompsonGaussian(scale))
 
 
 def _required(key: PRNGKeyArray | None) -> PRNGKeyArray:

@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray
 from gamejax._numerics import Sum, safe_divide
 from gamejax._types import Numbers
 from gamejax.bandits._environments import as_arms
-from gamejax.bandits._policy import AbstractPolicy, Arm, Policy, drawn, uniform
+from gamejax.bandits._policy import AbstractPolicy, Arm, Policy, Values, drawn, uniform, vertex
 from gamejax.feedback import AbstractEstimator, BanditFeedback, Feedback
 from gamejax.learners import Hedge
 from gamejax.sets import AbstractStrategySet
@@ -25,7 +25,7 @@ class RateWeighting(AbstractEstimator):
         rates: $f \in (0, 1]^K$.
     """
 
-    rates: Arm
+    rates: Values
 
     def estimate(
         self, utility: Array, frequency: Array, probability: Array, *, step: ArrayLike
@@ -70,6 +70,10 @@ class ThreePhaseExp3(AbstractPolicy):
     first: int | Array
     second: int | Array
 
+    @property
+    def prompt(self) -> bool:
+        return True
+
     def init(self, choices: AbstractStrategySet, *, dtype: Any) -> ThreePhaseState:
         zero = jnp.zeros_like(choices.center(dtype))
         none = jnp.zeros((2, len(zero)), jnp.int32)
@@ -80,7 +84,7 @@ class ThreePhaseExp3(AbstractPolicy):
         goals = jnp.stack([jnp.asarray(g, jnp.int32) for g in (self.first, self.second)])
         return state.seen < goals[:, None]
 
-    def probabilities(self, state: ThreePhaseState) -> Arm:
+    def probabilities(self, state: ThreePhaseState) -> Values:
         """The strategy: the arm to be explored, and in the third phase that of Exp3."""
         total = state.gains.total
         missing = self._missing(state)
@@ -98,11 +102,12 @@ class ThreePhaseExp3(AbstractPolicy):
         probabilities = self.probabilities(state)
         return drawn(probabilities, uniform(key, probabilities.dtype))
 
-    def report(self, rewards: Arm, arm: Arm, state: ThreePhaseState, *, step: Array) -> Feedback:
-        wait = (state.pulls[1] / jnp.maximum(state.seen[1], 1)).astype(arm.dtype)
-        loss = jnp.where(arm > 0, 1 - rewards, 0)
+    def report(self, rewards: Values, arm: Arm, state: ThreePhaseState, *, step: Array) -> Feedback:
+        wait = (state.pulls[1] / jnp.maximum(state.seen[1], 1)).astype(rewards.dtype)
+        played = vertex(arm, rewards)
+        loss = jnp.where(played > 0, 1 - rewards, 0)
         estimate = 1 - safe_divide(loss * wait, self.probabilities(state))
-        return Feedback(estimate, arm, arm > 0)
+        return Feedback(estimate, played, played > 0)
 
     def update(
         self,
@@ -116,7 +121,7 @@ class ThreePhaseExp3(AbstractPolicy):
         missing = self._missing(state)
         first, exploring = jnp.any(missing[0]), jnp.any(missing)
         row = jnp.stack([first, exploring & ~first]).astype(jnp.int32)[:, None]
-        pulls = state.pulls + row * (arm > 0).astype(jnp.int32)[None]
+        pulls = state.pulls + row * vertex(arm, state.pulls)[None]
         seen = state.seen + row * feedback.observed.astype(jnp.int32)[None]
         gain = jnp.where(exploring, 0, feedback.utility)
         return ThreePhaseState(pulls, seen, state.gains.add(gain))

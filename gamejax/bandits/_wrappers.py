@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from gamejax import feedback as _feedback
 from gamejax._types import Numbers, Scalar, State
 from gamejax.bandits._environments import AbstractEnvironment, Benchmark, as_arms
-from gamejax.bandits._policy import Arm, uniform
+from gamejax.bandits._policy import Values, uniform
 from gamejax.feedback import AbstractFeedback, Feedback
 from gamejax.sets import AbstractStrategySet
 
@@ -35,8 +35,34 @@ class _Wrapper(AbstractEnvironment):
     def num_rounds(self) -> int | None:
         return self.environment.num_rounds
 
+    @property
+    def delayed(self) -> bool:
+        return isinstance(self, Delayed) or self.environment.delayed
 
-class Delayed(_Wrapper):
+    @property
+    def changes(self) -> bool:
+        return self.environment.changes
+
+
+class _Channel(_Wrapper):
+    """The same game, of which the player sees less, or later."""
+
+    def expected(self, state: State, *, step: Array) -> Values:
+        return self.environment.expected(state, step=step)
+
+    def choices(self, state: State) -> AbstractStrategySet:
+        return self.environment.choices(state)
+
+    def init(self, *, key: PRNGKeyArray | None, dtype: Any) -> State:
+        return self.environment.init(key=key, dtype=dtype)
+
+    def sample(
+        self, profile: Any, state: State, *, key: PRNGKeyArray | None, step: Array
+    ) -> tuple[tuple[Values, ...], State]:
+        return self.environment.sample(profile, state, key=key, step=step)
+
+
+class Delayed(_Channel):
     r"""Rewards that are seen later.
 
     The reward of round $t$ is seen in round $t + d_t$, with $d_t$ equal to `delay`, or drawn from
@@ -72,20 +98,6 @@ class Delayed(_Wrapper):
         )
         _feedback.Delayed(delay=delay, probabilities=self.probabilities)
 
-    def expected(self, state: State, *, step: Array) -> Arm:
-        return self.environment.expected(state, step=step)
-
-    def choices(self, state: State) -> AbstractStrategySet:
-        return self.environment.choices(state)
-
-    def init(self, *, key: PRNGKeyArray | None, dtype: Any) -> State:
-        return self.environment.init(key=key, dtype=dtype)
-
-    def sample(
-        self, profile: Any, state: State, *, key: PRNGKeyArray | None, step: Array
-    ) -> tuple[tuple[Arm, ...], State]:
-        return self.environment.sample(profile, state, key=key, step=step)
-
     def channel(self, feedback: AbstractFeedback) -> AbstractFeedback:
         inner = self.environment.channel(feedback)
         return _feedback.Delayed(inner, self.delay, self.probabilities)
@@ -98,7 +110,7 @@ class Coin(AbstractFeedback):
     arm: a bandit sees one arm at a time.
     """
 
-    rates: Arm
+    rates: Values
     feedback: AbstractFeedback
 
     def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> State:
@@ -126,7 +138,7 @@ class Coin(AbstractFeedback):
         return self.feedback.unseen(strategy, state, step=step)
 
 
-class ProbabilisticFeedback(_Wrapper):
+class ProbabilisticFeedback(_Channel):
     r"""Arms whose reward is seen only with probability $f_a$, an independent coin per round.
 
     The player gains the reward either way, does not know the rates, and does know when it saw
@@ -159,20 +171,6 @@ class ProbabilisticFeedback(_Wrapper):
         array = jnp.asarray(rates, environment.dtype)
         self.rates = jnp.broadcast_to(array, (environment.num_arms,))
 
-    def expected(self, state: State, *, step: Array) -> Arm:
-        return self.environment.expected(state, step=step)
-
-    def choices(self, state: State) -> AbstractStrategySet:
-        return self.environment.choices(state)
-
-    def init(self, *, key: PRNGKeyArray | None, dtype: Any) -> State:
-        return self.environment.init(key=key, dtype=dtype)
-
-    def sample(
-        self, profile: Any, state: State, *, key: PRNGKeyArray | None, step: Array
-    ) -> tuple[tuple[Arm, ...], State]:
-        return self.environment.sample(profile, state, key=key, step=step)
-
     def channel(self, feedback: AbstractFeedback) -> AbstractFeedback:
         return Coin(self.rates, self.environment.channel(feedback))
 
@@ -204,7 +202,7 @@ class Corrupted(_Wrapper):
 
     environment: AbstractEnvironment
     budget: float | Scalar
-    target: Arm | None
+    target: Values | None
 
     def __init__(
         self, environment: AbstractEnvironment, budget: Any, target: Numbers | None = None
@@ -215,7 +213,7 @@ class Corrupted(_Wrapper):
         self.budget = budget
         self.target = None if target is None else as_arms(target, "target")
 
-    def expected(self, state: CorruptedState, *, step: Array) -> Arm:
+    def expected(self, state: CorruptedState, *, step: Array) -> Values:
         return self.environment.expected(state.inner, step=step)
 
     def choices(self, state: CorruptedState) -> AbstractStrategySet:
@@ -227,7 +225,7 @@ class Corrupted(_Wrapper):
 
     def sample(
         self, profile: Any, state: CorruptedState, *, key: PRNGKeyArray | None, step: Array
-    ) -> tuple[tuple[Arm, ...], CorruptedState]:
+    ) -> tuple[tuple[Values, ...], CorruptedState]:
         expected = self.expected(state, step=step)
         (rewards,), inner = self.environment.sample(profile, state.inner, key=key, step=step)
         worst = (expected < jnp.max(expected)).astype(rewards.dtype)

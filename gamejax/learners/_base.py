@@ -56,7 +56,7 @@ class AbstractLearner(eqx.Module):
         return self
 
 
-def require_simplex(learner: AbstractLearner, strategies: AbstractStrategySet) -> Simplex:
+def require_simplex(learner: eqx.Module, strategies: AbstractStrategySet) -> Simplex:
     """The strategy set, if it is a `Simplex`.
 
     Raises:
@@ -72,7 +72,7 @@ def require_simplex(learner: AbstractLearner, strategies: AbstractStrategySet) -
 
 
 def check_number(
-    learner: AbstractLearner, name: str, low: float, high: float = math.inf, *, strict: bool = True
+    learner: eqx.Module, name: str, low: float, high: float = math.inf, *, strict: bool = True
 ) -> None:
     """Refuse a Python-number hyper-parameter outside its range; arrays and tracers pass.
 

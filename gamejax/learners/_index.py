@@ -3,15 +3,19 @@
 import abc
 from typing import Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from gamejax._numerics import Sum, hash_words
+from gamejax._numerics import Sum, hash_lots
 from gamejax._types import Scalar
 from gamejax.feedback import Feedback
 from gamejax.learners._base import AbstractLearner, check_number, require_simplex
 from gamejax.learners._dual import number
 from gamejax.sets import AbstractStrategySet, Simplex
+from gamejax.sets._simplex import hide
+
+Record = PyTree[Float[Array, "*blocks actions"]]
 
 
 class IndexState(NamedTuple):
@@ -30,22 +34,27 @@ class AbstractIndexPolicy(AbstractLearner):
     random one when `update` is given a key. Plays on a `Simplex`.
 
     Attributes:
-        tries_all: every action is tried once first, and `index` sees counts of at least 1; without
+        tries_all: every action is tried once first, and `record` sees counts of at least 1; without
             it (posterior sampling) the prior decides, and counts and means may be 0.
     """
 
     tries_all: ClassVar[bool] = True
 
+    def record(
+        self, counts: Float[Array, "*blocks actions"], means: Float[Array, "*blocks actions"]
+    ) -> Record:
+        """What the index of an action needs of its own past alone; default `(counts, means)`.
+
+        Entry by entry. `gamejax.bandits` keeps it and computes it anew only for the arm just seen,
+        so what is dear belongs here rather than into `index`.
+        """
+        return counts, means
+
     @abc.abstractmethod
     def index(
-        self,
-        counts: Float[Array, "*blocks actions"],
-        means: Float[Array, "*blocks actions"],
-        step: Scalar,
-        *,
-        key: PRNGKeyArray | None,
+        self, record: Record, step: Scalar, *, key: PRNGKeyArray | None
     ) -> Float[Array, "*blocks actions"]:
-        """The indices in round `step` (1, 2, ...) of actions seen `counts` >= 1 times each."""
+        """The indices in round `step` (1, 2, ...) of actions with this `record`."""
 
     def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Array, IndexState]:
         center = require_simplex(self, strategies).center(dtype)
@@ -62,33 +71,50 @@ class AbstractIndexPolicy(AbstractLearner):
         *,
         key: PRNGKeyArray | None = None,
     ) -> tuple[Array, IndexState]:
-        simplex = require_simplex(self, strategies)
+        state = self.observe(feedback, state)
+        record = self.recorded(state.counts, state.sums.total)
+        action = self.choose(require_simplex(self, strategies), state, record, key=key)
+        return jax.nn.one_hot(action, strategy.shape[-1], dtype=strategy.dtype), state
+
+    def observe(self, feedback: Feedback, state: IndexState) -> IndexState:
+        """Counts and sums with what was seen in one more round."""
         observed = jnp.asarray(feedback.observed, jnp.int32)
         seen = jnp.where(observed > 0, feedback.utility, 0)
-        counts = state.counts + observed
-        state = IndexState(counts, state.sums.add(seen), state.step + 1)
-        pulled = jnp.maximum(counts, 1).astype(seen.dtype)
-        means = state.sums.total / pulled
-        shown = pulled if self.tries_all else counts.astype(seen.dtype)
-        step = (state.step + 1).astype(seen.dtype)
-        index = self.index(shown, means, step, key=key)
+        return IndexState(state.counts + observed, state.sums.add(seen), state.step + 1)
+
+    def recorded(self, counts: Array, sums: Array) -> Record:
+        """`record` of counts and sums."""
+        pulled = jnp.maximum(counts, 1).astype(sums.dtype)
+        return self.record(pulled if self.tries_all else counts.astype(sums.dtype), sums / pulled)
+
+    def choose(
+        self,
+        strategies: Simplex,
+        state: IndexState,
+        record: Record,
+        *,
+        key: PRNGKeyArray | None,
+    ) -> Int[Array, "*blocks"]:
+        """The action of the next round."""
+        step = (state.step + 1).astype(state.sums.total.dtype)
+        index = self.index(record, step, key=key)
         if self.tries_all:
-            index = jnp.where(counts == 0, jnp.finfo(index.dtype).max, index)
-        return _largest(simplex, index, key), state
+            index = jnp.where(state.counts == 0, jnp.finfo(index.dtype).max, index)
+        return _largest(hide(index, strategies.mask), key)
 
 
-def _largest(strategies: Simplex, index: Array, key: PRNGKeyArray | None) -> Array:
-    """The vertex of the largest index; ties go to the lowest action, or at random given a key."""
+def _largest(index: Array, key: PRNGKeyArray | None) -> Int[Array, "*blocks"]:
+    """The action of the largest index; ties go to the lowest action, or at random given a key."""
     if key is None:
-        return strategies.lmo(index)
-    shown = index if strategies.mask is None else jnp.where(strategies.mask, index, -jnp.inf)
-    tied = shown == jnp.max(shown, axis=-1, keepdims=True)
+        return jnp.argmax(index, axis=-1).astype(jnp.int32)
+    tied = index == jnp.max(index, axis=-1, keepdims=True)
     # Random bits above the number of the action: no two lots are equal, and no argmax is needed.
     n = index.shape[-1]
     low = jnp.uint32((1 << (n - 1).bit_length()) - 1)
-    lots = (hash_words(key, index.shape) >> 1) & ~low | jnp.arange(n, dtype=jnp.uint32)
-    lots = jnp.where(tied, lots.astype(jnp.int32), -1)
-    return (lots == jnp.max(lots, axis=-1, keepdims=True)).astype(index.dtype)
+    number = jax.lax.broadcasted_iota(jnp.uint32, index.shape, index.ndim - 1)
+    lots = (hash_lots(key, index.shape) >> 1) & ~low | number
+    best = jnp.max(jnp.where(tied, lots, 0), axis=-1)
+    return (best & low).astype(jnp.int32)
 
 
 class UCB(AbstractIndexPolicy):
@@ -113,13 +139,14 @@ class UCB(AbstractIndexPolicy):
         check_number(self, "exploration", 0, strict=False)
         check_number(self, "scale", 0)
 
-    def index(
-        self,
-        counts: Float[Array, "*blocks actions"],
-        means: Float[Array, "*blocks actions"],
-        step: Scalar,
-        *,
-        key: PRNGKeyArray | None,
-    ) -> Float[Array, "*blocks actions"]:
+    def record(
+        self, counts: Float[Array, "*blocks actions"], means: Float[Array, "*blocks actions"]
+    ) -> Record:
         exploration, scale = number(self.exploration, means), number(self.scale, means)
-        return means + scale * jnp.sqrt(exploration * jnp.log(step) / counts)
+        return means, scale * jnp.sqrt(exploration / counts)
+
+    def index(
+        self, record: Record, step: Scalar, *, key: PRNGKeyArray | None
+    ) -> Float[Array, "*blocks actions"]:
+        means, widths = record
+        return means + jnp.sqrt(jnp.log(step)) * widths

@@ -150,7 +150,8 @@ class LemkeHowson(AbstractSolver):
             granted = eqx.tree_at(lambda s: s.left, state, left)
             tables = _tables(game, label)
             goal = vary_like(_goal(game, label), tables)
-            return pivot_until_done(_RULES, (tables, goal), granted)
+            ended = pivot_until_done(_RULES, (tables, goal), granted)
+            return jax.tree.map(lambda new, old: jnp.where(state.running, new, old), ended, state)
 
         return lax.cond(jnp.asarray(count) > 0, go, lambda state: state, state)
 
@@ -200,7 +201,7 @@ def _begin(data: tuple[Array, Array], state: LemkeHowsonState) -> _Tableaux:
     ones = jnp.ones_like(tables[:, :, :1])
     noise = jnp.asarray(perturbation(2 * m, dtype).reshape(2, m, 1))
     entries = jnp.concatenate([tables, ones, ones + noise], axis=2)
-    needed = state.rounds > 0
+    needed = state.running & (state.rounds > 0)
     rebuilt = [
         restore(own, start, wanted, m, needed)
         for own, start, wanted in zip(entries, _slacks(m, goal < m), state.variables, strict=True)

@@ -269,30 +269,26 @@ def restore(
     entries: Float[Array, "rows columns"],
     variables: Int[Array, " variables"],
     wanted: Int[Array, " variables"],
-    num_rows: int,
+    num_basic: int,
     needed: Bool[Array, ""],
 ) -> tuple[Array, Array]:
-    """The tableau of another basis, the first `num_rows` of `wanted`; by total pivoting.
+    """The tableau of another basis, the first `num_basic` of `wanted`; by partial pivoting.
 
     Nothing happens where it is not `needed`.
     """
-    others = variables.shape[0] - num_rows
 
-    def misplaced(variables: Array) -> tuple[Array, Array]:
-        belongs = (variables[:, None] == wanted[None, :num_rows]).any(1)
-        return ~belongs[:num_rows], belongs[num_rows:]
+    def unfinished(carry: tuple[Array, ...]) -> Array:
+        return carry[3].any()
 
-    def swap(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        entries, variables, needed = carry
-        leaves, enters = misplaced(variables)
-        sizes = jnp.abs(entries[:num_rows, :others])
-        sizes = jnp.where(leaves[:, None] & enters[None, :], sizes, -1)
-        largest = lax.argmax(sizes.reshape(-1), 0, jnp.int32)
-        active = needed & leaves.any()
-        entries, variables = exchange(
-            entries, variables, num_rows, largest // others, largest % others, active
-        )
-        return entries, variables, active & (leaves.sum() > 1)
+    def swap(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        entries, variables, leaves, enters = carry
+        column = lax.argmax(enters, 0, jnp.int32)
+        down = lax.dynamic_index_in_dim(entries, column, 1, keepdims=False)[:num_basic]
+        row = lax.argmax(jnp.where(leaves, jnp.abs(down), -1), 0, jnp.int32)
+        active = enters[column]
+        entries, variables = exchange(entries, variables, num_basic, row, column, active)
+        return entries, variables, leaves.at[row].set(False), enters.at[column].set(False)
 
-    carry = (entries, variables, needed)
-    return lax.while_loop(lambda carry: carry[2], swap, carry)[:2]
+    belongs = (variables[:, None] == wanted[None, :num_basic]).any(1)
+    leaves, enters = needed & ~belongs[:num_basic], needed & belongs[num_basic:]
+    return lax.while_loop(unfinished, swap, (entries, variables, leaves, enters))[:2]

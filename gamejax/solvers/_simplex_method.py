@@ -146,7 +146,8 @@ class SimplexMethod(AbstractSolver):
         def go(state: SimplexState) -> SimplexState:
             left = 0 * state.left + jnp.asarray(count, jnp.int32)
             granted = eqx.tree_at(lambda s: s.left, state, left)
-            return pivot_until_done(_RULES, (_matrix(game), _masks(game)), granted)
+            ended = pivot_until_done(_RULES, (_matrix(game), _masks(game)), granted)
+            return jax.tree.map(lambda new, old: jnp.where(state.running, new, old), ended, state)
 
         return lax.cond(jnp.asarray(count) > 0, go, lambda state: state, state)
 
@@ -211,7 +212,9 @@ def _begin(data: tuple[Array, Any], state: SimplexState) -> _Tableau:
     swapped = jnp.where(place == n + column, row, place)
     variables = jnp.where(place == row, n + column, swapped)
     entries = _first_tableau(matrix, row, column, masks)
-    entries, variables = restore(entries, variables, state.variables, n, state.pivots > 0)
+    entries, variables = restore(
+        entries, variables, state.variables, n, state.running & (state.pivots > 0)
+    )
     return _Tableau(entries, variables, state.origin, state.running, state.pivots, state.left)
 
 
