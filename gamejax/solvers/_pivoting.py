@@ -291,4 +291,6 @@ def restore(
 
     belongs = (variables[:, None] == wanted[None, :num_basic]).any(1)
     leaves, enters = needed & ~belongs[:num_basic], needed & belongs[num_basic:]
-    return lax.while_loop(unfinished, swap, (entries, variables, leaves, enters))[:2]
+    carry = (entries, variables, leaves, enters)
+    entries, variables, *_ = lax.while_loop(unfinished, swap, carry)
+    return entries, variables
