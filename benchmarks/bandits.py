@@ -179,7 +179,7 @@ def operations() -> dict[str, float]:
     """Nanoseconds per float32 on one core, of arrays in the L2 cache."""
     square = jnp.full((32, 512), 0.7, jnp.float32)
     timed: dict[str, tuple[Callable[[jax.Array], jax.Array], jax.Array]] = {
-        "index": (lambda scale: jnp.max(square + scale * square, axis=0) / 2, square[0]),
+        "index": (lambda scale: jnp.max(square + scale[None] * square, axis=0) / 2, square[0]),
         "log": (lambda x: jnp.log(x) + 2, square),
         "exp": (lambda x: jnp.exp(-x), square),
         "sqrt": (jnp.sqrt, square),

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
@@ -263,6 +263,9 @@ def simulate(
     longest = environment.num_rounds
     if longest is not None and horizon > longest:
         raise ValueError(f"horizon is {horizon}, but the environment has {longest} rounds.")
+    if mesh is not None:
+        axes = mesh.axis_names
+        mesh = Mesh(mesh.devices, axes, axis_types=(AxisType.Auto,) * len(axes))
     parts = _parts(num_replications, chunk_size, environment.num_arms, mesh)
     return _simulate(environment, policy, key, horizon, num_replications, every, parts, mesh)
 
