@@ -124,6 +124,9 @@ def _solve_linear(
     def solve(linear: Callable[[Profile], Profile], b: Profile) -> Profile:
         return factorized(linear, b, linear_solver)[0](b)
 
+    # Reverse mode wants every part of the right-hand side to depend on the tangents.
+    total = jnp.stack([jnp.sum(leaf) for leaf in jax.tree.leaves(right)]).sum()
+    right = jax.tree.map(lambda leaf: leaf + jnp.zeros_like(leaf) * total, right)
     return jax.lax.custom_linear_solve(function, right, solve, solve)
 
 
