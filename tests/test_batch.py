@@ -337,6 +337,14 @@ class TestCheckpoints:
                 self.run(path, max_steps=40)
             assert path.read_bytes() == damaged
 
+    @pytest.fixture
+    def interruptible(self):
+        """As at a prompt; workers that run tests in parallel ignore Ctrl-C."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    @pytest.mark.usefixtures("interruptible")
     def test_ctrl_c_saves(self, reference, monkeypatch, tmp_path):
         calls, call = [], _pool.Pool._call
 
