@@ -24,7 +24,7 @@ class Directory:
 
     def __init__(self, path: Path, crew: Crew):
         try:
-            import orbax.checkpoint as ocp
+            import orbax.checkpoint as ocp  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ImportError(
                 f"checkpoint directories need {error.name}: install it with "
