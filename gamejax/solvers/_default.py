@@ -13,7 +13,7 @@ from gamejax.solvers._multi_start import MultiStart
 from gamejax.solvers._self_play import SelfPlay
 from gamejax.solvers._simplex_method import SimplexMethod
 
-MOST_UNKNOWNS = 400
+MOST_UNKNOWNS = 100
 """Beyond, one step of the logit homotopy takes longer than thousands of regret matching."""
 
 MOST_PIVOTED = 64
@@ -26,7 +26,7 @@ def default_solver(game: AbstractGame) -> AbstractSolver:
     Zero-sum matrix games: the simplex method, exact, up to 64 actions each; beyond, alternating
     predictive regret matching+ with quadratic averaging, which converges in all of them. Other
     games: the logit homotopy, which almost always ends at an equilibrium; where the players have
-    more than 400 actions together, regret matching from eight starts instead, after a look at the
+    more than 100 actions together, regret matching from eight starts instead, after a look at the
     pure profiles, the best certificate kept: it may stop short of an equilibrium, and says so.
     Games on other sets than simplices (capped ones, boxes, balls, trees of them): extragradient.
 
