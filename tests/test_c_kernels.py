@@ -33,6 +33,7 @@ def test_self_play_in_c(name, alternating, tmp_path, monkeypatch):
 
     found = c_kernels.self_play(batch, name, 12, alternating=alternating, power=power)
     np.testing.assert_allclose(found, np.stack(run(jnp.asarray(batch)), axis=1), atol=1e-9)
+    assert np.float64(2.0**-1060) * np.float64(0.5) > 0  # loading left the process's arithmetic
 
 
 def test_sizes_that_do_not_fit_are_refused():
