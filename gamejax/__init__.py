@@ -1,10 +1,12 @@
 """gamejax: batched, differentiable, certified game solving in JAX."""
 
 from gamejax import bandits as bandits
+from gamejax import calibration as calibration
 from gamejax import feedback as feedback
 from gamejax import games as games
 from gamejax import learners as learners
 from gamejax import metrics as metrics
+from gamejax import multidistribution as multidistribution
 from gamejax import regularizers as regularizers
 from gamejax import sets as sets
 from gamejax import solvers as solvers

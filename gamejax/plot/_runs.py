@@ -1,25 +1,17 @@
-"""Pictures of runs; needs matplotlib (`pip install 'gamejax[plot]'`). Each returns its axes."""
+"""Pictures of runs: gaps over time, paths on the simplex, branches of equilibria."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import ArrayLike
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from gamejax._solution import Trajectory
+from gamejax.plot._base import cycle, new_axes, tidy
 from gamejax.solvers import BranchPoint
-
-try:
-    import matplotlib.pyplot as plt
-    from matplotlib.axes import Axes
-    from matplotlib.collections import LineCollection
-except ImportError as error:
-    raise ImportError(
-        f"gamejax.plot needs {error.name}: install it with pip install 'gamejax[plot]'."
-    ) from None
-
-COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
-"""Paul Tol's bright scheme: distinct also for color-blind readers."""
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 """Where the three actions sit in the picture of a simplex."""
@@ -41,9 +33,9 @@ def gaps(
         rates: the exponents $p$ of the guides, each anchored at the highest first gap.
         ylabel: what the gap is.
     """
-    ax = _axes(ax, (7.0, 4.6))
+    ax = new_axes(ax, (7.0, 4.6))
     first, ends = [], []
-    for (name, curve), color in zip(curves.items(), _cycle(len(curves)), strict=True):
+    for (name, curve), color in zip(curves.items(), cycle(len(curves)), strict=True):
         pair = (curve.steps, curve.gaps) if isinstance(curve, Trajectory) else curve
         steps, values = (np.asarray(x, dtype=float) for x in pair)
         steps = steps[0] if steps.ndim == 2 else steps
@@ -66,8 +58,7 @@ def gaps(
             color="0.4", fontsize=9,
         )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="steps", ylabel=ylabel)
-    ax.grid(alpha=0.25, which="major")
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax)
     ax.legend(frameon=False, fontsize=9)
     return ax
 
@@ -92,7 +83,7 @@ def simplex(
     Raises:
         ValueError: a path does not have three actions.
     """
-    ax = _axes(ax, (4.2, 4.0))
+    ax = new_axes(ax, (4.2, 4.0))
     whole = isinstance(paths, np.ndarray) or hasattr(paths, "ndim")
     several: list[Any] = [paths] if whole and np.ndim(paths) == 2 else list(paths)  # pyright: ignore[reportArgumentType]
     ax.fill(*CORNERS.T, facecolor="0.97", edgecolor="0.35", lw=1.2, zorder=0)
@@ -150,7 +141,7 @@ def branch(
         values = np.asarray(path, dtype=float).reshape(len(precision), -1)
         names = [str(a + 1) for a in range(values.shape[1])]
         names = list(actions[player]) if actions is not None else names
-        for name, curve, color in zip(names, values.T, _cycle(len(names)), strict=True):
+        for name, curve, color in zip(names, values.T, cycle(len(names)), strict=True):
             ax.plot(precision[moving], curve[moving], color=color, lw=1.6, label=name)
         ax.set(xscale="log", xlabel=r"precision $\lambda$", ylim=(-0.03, 1.03))
         ax.set_title(f"player {player + 1}", fontsize=10)
@@ -162,14 +153,5 @@ def branch(
     axes[number].set_ylim(max(gap.min() / 3, 1e-16), 3 * gap.max())
     axes[number].set_title("Nash gap", fontsize=10)
     for ax in axes:
-        ax.grid(alpha=0.25)
-        ax.spines[["top", "right"]].set_visible(False)
+        tidy(ax)
     return list(axes)
-
-
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    return ax if ax is not None else plt.figure(figsize=size, layout="constrained").gca()
-
-
-def _cycle(count: int) -> list[str]:
-    return [COLORS[i % len(COLORS)] for i in range(count)]

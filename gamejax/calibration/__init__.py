@@ -1,0 +1,1 @@
+"""Calibration: measures of it, and forecasters that have it for every group at once."""
