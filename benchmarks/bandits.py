@@ -61,10 +61,12 @@ in cache, of cheaper operations. Kept, with the gain measured on one core (K arm
 - one hash per round and stream numbers, instead of a hash per stream: 7 to 2;
 - Beta draws: Box-Muller in one octant, one uniform number to accept both Gamma draws, their log
   acceptance as a short series: 29 to 11 ns per draw, and rejected draws again one arm at a time;
-- Exp3 by blocks of about sqrt(K) arms, 3 sqrt(K) exponentials per round instead of K: K = 100, 970
-  to 80; at K = 10 one softmax per round, its weights carried to the next.
+- Exp3 in blocks of sqrt(K / 2) arms, 2 sqrt(2 K) exponentials per round instead of K: K = 100, 970
+  to 85, and to 50 once the block read for the draw serves the update too; at K = 10 one softmax per
+  round, its weights carried to the next: 41 to 20.
 
-Tried and dropped: reducing as a tree or a chain of maxima (not fused, 2 to 3 times slower);
+Tried and dropped: sums of the first, first two, ... weights by doubling (a third slower than one
+row after the other); reducing as a tree or a chain of maxima (not fused, 2 to 3 times slower);
 all rows unrolled (10 times slower); an inner loop over arms (twice slower); a lottery among ties
 without a hash (no faster: the pass over memory is what costs); fewer replications per chunk
 (below 128 the launches of kernels cost more than the cache saves).
@@ -158,14 +160,14 @@ def implementations(
 
 
 def bounds(policy: str, num_arms: int) -> float:
-    """Rounds per second and core that the unavoidable operations would allow.
+    r"""Rounds per second and core that the unavoidable operations would allow.
 
     UCB1 reads two numbers per arm, multiplies, adds and compares. A Beta draw takes four
     logarithms (a radius, two log densities, a uniform number to compare with), three square roots
-    and a division. Exp3 takes an exponential per arm, by blocks three times the root of that.
+    and a division. Exp3 takes an exponential per arm, or by blocks $2\sqrt{2K}$ of them.
     """
     ns = operations()
-    blocks = 3 * math.sqrt(num_arms)
+    blocks = 2 * math.sqrt(2 * num_arms)
     per_round = {
         "UCB1": num_arms * ns["index"],
         "Thompson": num_arms * (4 * ns["log"] + 3 * ns["sqrt"] + ns["divide"]),

@@ -237,35 +237,36 @@ def test_exp4_with_one_expert_per_arm_is_exp3():
 
 def test_exp3_in_blocks_is_hedge():
     k, horizon = 40, 400
-    policy, simplex = bandits.exp3(k, horizon, learning_rate=0.01), sets.Simplex(k)
+    policy, simplex = bandits.exp3(k, horizon, learning_rate=0.05), sets.Simplex(k)
     hedge = bandits.Policy(
-        learners.Hedge(0.01), feedback.BanditFeedback(feedback.ImportanceWeighting(1.0))
+        learners.Hedge(0.05), feedback.BanditFeedback(feedback.ImportanceWeighting(1.0))
     )
-    rng = np.random.default_rng(1)
-    arms, rewards = rng.integers(0, k, 60, np.int32), jnp.asarray(rng.uniform(size=(60, k)))
+    rewards = jnp.asarray(np.random.default_rng(1).uniform(size=(60, k)))
 
     def step(states, seen):
-        arm, rewards = seen
-        now = {"step": jnp.asarray(1), "key": jax.random.key(0)}
+        rewards, key = seen
+        now = {"step": jnp.asarray(1), "key": key}
         fast, slow, other = states
+        arm, fast = policy.pull(fast, key=key)
         told = policy.report(rewards, arm, slow, step=now["step"])
         other_told = hedge.report(rewards, arm, other, step=now["step"])
         return (
             policy.learn(simplex, rewards[arm], arm, fast, **now),
-            policy.update(simplex, told, arm, slow, key=now["key"]),
-            hedge.update(simplex, other_told, arm, other, key=now["key"]),
+            policy.update(simplex, told, arm, slow, key=key),
+            hedge.update(simplex, other_told, arm, other, key=key),
         ), None
 
     start = policy.init(simplex, dtype=jnp.float64)
     start = (start, start, hedge.init(simplex, dtype=jnp.float64))
-    (fast, slow, other), _ = jax.jit(lambda: jax.lax.scan(step, start, (arms, rewards)))()
+    steps = jax.random.split(jax.random.key(5), 60)
+    (fast, slow, other), _ = jax.jit(lambda: jax.lax.scan(step, start, (rewards, steps)))()
     np.testing.assert_allclose(fast.losses.total[:k], slow.losses.total[:k], atol=1e-9)
     np.testing.assert_allclose(fast.scores, slow.scores, atol=1e-9)
-    scores = -0.01 * fast.losses.total[:k]
+    scores = -0.05 * fast.losses.total[:k]
     np.testing.assert_allclose(jax.nn.softmax(scores), other.strategy, rtol=1e-9)
     # Draws have these probabilities: chi-squared.
     keys = jax.random.split(jax.random.key(3), 40_000)
-    draws = jax.jit(jax.vmap(lambda key: policy.pull(fast, key=key)))(keys)
+    draws = jax.jit(jax.vmap(lambda key: policy.pull(fast, key=key)[0]))(keys)
     expected = 40_000 * np.asarray(other.strategy)
     statistic = ((np.bincount(draws, minlength=k) - expected) ** 2 / expected).sum()
     assert scipy.stats.chi2(k - 1).sf(statistic) > 1e-3

@@ -65,7 +65,7 @@ def test_divide_shows_the_mean_of_what_was_seen():
     policy = bandits.bb_divide(bandits.Policy(learners.UCB()), block=4)
     state = policy.init(bandits.LossTable(table).strategy_sets[0], dtype=jnp.float32)
     for step in range(12):
-        arm = policy.pull(state, key=KEY)
+        arm, state = policy.pull(state, key=KEY)
         seen = policy.report(1 - table[step], arm, state, step=jnp.asarray(step + 1))
         state = policy.update(TWO.strategy_sets[0], seen, arm, state, key=KEY)
     assert int(state.rounds) == 4

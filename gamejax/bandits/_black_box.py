@@ -69,8 +69,10 @@ class BlackBox(AbstractPolicy):
     def _block(self) -> Int[Array, ""]:
         return jnp.asarray(self.block, jnp.int32)
 
-    def pull(self, state: BlockState, *, key: PRNGKeyArray) -> Arm:
-        return jnp.where(state.pulls > 0, state.arm, self.policy.pull(state.inner, key=key))
+    def pull(self, state: BlockState, *, key: PRNGKeyArray) -> tuple[Arm, BlockState]:
+        arm, inner = self.policy.pull(state.inner, key=key)
+        arm, inner = _where(state.pulls > 0, (state.arm, state.inner), (arm, inner))
+        return arm, state._replace(inner=inner)
 
     def report(self, rewards: Values, arm: Arm, state: BlockState, *, step: Array) -> Feedback:
         return self.policy.report(rewards, arm, state.inner, step=state.rounds)
@@ -98,7 +100,7 @@ class BlackBox(AbstractPolicy):
             shown = Feedback(mean, played, (played > 0) & known)
         moved = self.policy.update(choices, shown, arm, state.inner, key=key)
         return BlockState(
-            jax.tree.map(lambda new, old: jnp.where(known, new, old), moved, state.inner),
+            _where(known, moved, state.inner),
             state.rounds + known.astype(jnp.int32),
             arm,
             jnp.where(over, 0, pulls),
@@ -192,3 +194,7 @@ def _length(factor: int, horizon: Any, rate: Any, block: Any) -> Any:
     if horizon is None or rate is None:
         raise ValueError("Give horizon and rate (a lower bound of all rates), or block.")
     return math.ceil(factor * math.log(horizon) / rate)
+
+
+def _where(condition: Array, yes: Any, no: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

@@ -4,9 +4,8 @@ import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gamejax._numerics import Sum, safe_divide
 from gamejax._types import Scalar
@@ -16,6 +15,7 @@ from gamejax.bandits._policy import (
     Values,
     at,
     drawn,
+    entries,
     put,
     put_sum,
     uniform,
@@ -40,6 +40,8 @@ class Exp3State(NamedTuple):
         top: the largest score.
         weights: exponentials of scores less `top`.
         total: their sum.
+        block: that of the arm just pulled.
+        inside: scores of its arms.
     """
 
     losses: Sum
@@ -47,13 +49,15 @@ class Exp3State(NamedTuple):
     top: Scalar
     weights: Float[Array, " parts"]
     total: Scalar
+    block: Int[Array, ""]
+    inside: Float[Array, " width"]
 
 
 class Exp3(AbstractPolicy):
     r"""`Policy(Hedge(rate), BanditFeedback(...))` for losses $1 - r$, faster; see `exp3`.
 
-    Only the estimated loss of the arm pulled moves. So many arms stand in about $\sqrt K$ blocks:
-    a block is drawn, then an arm in it, and only the sum of that block is computed anew.
+    Only the estimated loss of the arm pulled moves. So many arms stand in blocks of about
+    $\sqrt{K/2}$: a block is drawn, then an arm in it, and only that block is summed anew.
 
     Args:
         learning_rate: $\eta > 0$.
@@ -69,38 +73,35 @@ class Exp3(AbstractPolicy):
 
     def init(self, choices: AbstractStrategySet, *, dtype: Any) -> Exp3State:
         zero = jnp.zeros_like(require_simplex(self, choices).center(dtype))
-        missing = jnp.full(-len(zero) % _width(len(zero)), jnp.finfo(dtype).max / 8, dtype)
+        width = _width(len(zero))
+        missing = jnp.full(-len(zero) % width, jnp.finfo(dtype).max / 8, dtype)
         losses = Sum.zeros_like(jnp.concatenate([zero, missing]))
         losses = eqx.tree_at(lambda x: x.total, losses, jnp.concatenate([zero, missing]))
-        return self._state(losses, self._all(losses.total))
+        return self._state(losses, self._all(losses.total, width), width)
 
-    def _state(self, losses: Sum, scores: Array) -> Exp3State:
+    def _state(self, losses: Sum, scores: Array, width: int) -> Exp3State:
         top = jnp.max(scores)
         weights = jnp.exp(scores - top)
-        return Exp3State(losses, scores, top, weights, jnp.sum(weights))
+        nowhere, inside = jnp.zeros((), jnp.int32), jnp.zeros_like(scores, shape=width)
+        return Exp3State(losses, scores, top, weights, jnp.sum(weights), nowhere, inside)
 
-    def _all(self, losses: Values) -> Array:
+    def _all(self, losses: Values, width: int) -> Array:
         """The scores of all parts."""
-        width, scores = _width(len(losses)), self._scores(losses)
+        scores = self._scores(losses)
         return scores if width == len(losses) else _log_sum(scores.reshape(-1, width))
 
     def _scores(self, losses: Array) -> Array:
         return -number(self.learning_rate, losses) * losses
 
-    def pull(self, state: Exp3State, *, key: PRNGKeyArray) -> Arm:
+    def pull(self, state: Exp3State, *, key: PRNGKeyArray) -> tuple[Arm, Exp3State]:
         losses = state.losses.total
-        draws = uniform(key, losses.dtype, (2,))
+        width, draws = len(state.inside), uniform(key, losses.dtype, (2,))
         part = drawn(state.weights, draws[0])
-        if len(state.scores) == len(losses):
-            return part
-        first, scores = self._block(losses, part)
-        return first + drawn(jnp.exp(scores - jnp.max(scores)), draws[1])
-
-    def _block(self, losses: Values, block: Array) -> tuple[Arm, Values]:
-        """The first arm of a block, and the scores of its arms."""
-        width = _width(len(losses))
-        first = block * width
-        return first, self._scores(jax.lax.dynamic_slice_in_dim(losses, first, width))
+        if width == len(losses):
+            return part, state
+        inside = self._scores(entries(losses, part * width, width))
+        arm = part * width + drawn(jnp.exp(inside - jnp.max(inside)), draws[1])
+        return arm, state._replace(block=part, inside=inside)
 
     def _estimate(self, reward: Array, score: Array, state: Exp3State) -> Array:
         """The estimated loss of arms that were pulled with these scores."""
@@ -125,7 +126,8 @@ class Exp3(AbstractPolicy):
     ) -> Exp3State:
         missing = len(state.losses.total) - len(feedback.utility)
         losses = state.losses.add(jnp.pad(-feedback.utility, (0, missing)))
-        return self._state(losses, self._all(losses.total))
+        width = len(state.inside)
+        return self._state(losses, self._all(losses.total, width), width)
 
     def learn(
         self,
@@ -137,17 +139,21 @@ class Exp3(AbstractPolicy):
         step: Array,
         key: PRNGKeyArray,
     ) -> Exp3State:
-        score = self._scores(at(state.losses.total, arm))
-        losses = put_sum(state.losses, arm, self._estimate(reward, score, state))
-        if len(state.scores) == len(losses.total):
-            return self._state(losses, self._scores(losses.total))
-        block = arm // _width(len(losses.total))
-        mine = _log_sum(self._block(losses.total, block)[1])
-        return self._state(losses, put(state.scores, block, mine))
+        width = len(state.inside)
+        few = width == len(state.losses.total)
+        place = arm if few else arm - state.block * width
+        scores = state.scores if few else state.inside
+        estimate = self._estimate(reward, at(scores, place), state)
+        loss, losses = put_sum(state.losses, arm, estimate)
+        if few:
+            return self._state(losses, self._scores(losses.total), width)
+        inside = put(scores, place, self._scores(loss))
+        return self._state(losses, put(state.scores, state.block, _log_sum(inside)), width)
 
 
 def _width(num_arms: int) -> int:
-    return num_arms if num_arms <= FEW else math.isqrt(num_arms - 1) + 1
+    """Arms in a block: a round reads two blocks' worth and the sums of all blocks."""
+    return num_arms if num_arms <= FEW else math.isqrt((num_arms - 1) // 2) + 1
 
 
 def _log_sum(scores: Array) -> Array:

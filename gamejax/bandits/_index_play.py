@@ -55,8 +55,8 @@ class IndexPlay(AbstractPolicy):
         record = self.learner.recorded(past.counts, past.sums.total)
         return IndexPlayState(jnp.argmax(strategy).astype(jnp.int32), past, record)
 
-    def pull(self, state: IndexPlayState, *, key: PRNGKeyArray) -> Arm:
-        return state.arm
+    def pull(self, state: IndexPlayState, *, key: PRNGKeyArray) -> tuple[Arm, IndexPlayState]:
+        return state.arm, state
 
     def report(self, rewards: Values, arm: Arm, state: IndexPlayState, *, step: Array) -> Feedback:
         return seen_alone(rewards, vertex(arm, rewards))
@@ -85,10 +85,10 @@ class IndexPlay(AbstractPolicy):
         step: Array,
         key: PRNGKeyArray,
     ) -> IndexPlayState:
-        counts = put(state.past.counts, arm, at(state.past.counts, arm) + 1)
-        sums = put_sum(state.past.sums, arm, self._coin(reward, key))
-        past = IndexState(counts, sums, state.past.step + 1)
-        mine = self.learner.recorded(at(counts, arm), at(sums.total, arm))
+        count = at(state.past.counts, arm) + 1
+        total, sums = put_sum(state.past.sums, arm, self._coin(reward, key))
+        past = IndexState(put(state.past.counts, arm, count), sums, state.past.step + 1)
+        mine = self.learner.recorded(count, total)
         record = jax.tree.map(lambda x, new: put(x, arm, new), state.record, mine)
         return self._next(choices, past, record, key)
 

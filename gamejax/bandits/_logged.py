@@ -207,7 +207,7 @@ class WhenSeen(AbstractPolicy):
     def init(self, choices: AbstractStrategySet, *, dtype: Any) -> State:
         return self.policy.init(choices, dtype=dtype)
 
-    def pull(self, state: State, *, key: PRNGKeyArray) -> Arm:
+    def pull(self, state: State, *, key: PRNGKeyArray) -> tuple[Arm, State]:
         return self.policy.pull(state, key=key)
 
     def report(self, rewards: Values, arm: Arm, state: State, *, step: Array) -> Feedback:

@@ -37,18 +37,25 @@ def vertex(arm: Arm, like: Values) -> Values:
 
 def at(values: Array, arm: Arm) -> Array:
     """The entry of an arm."""
-    return jax.lax.dynamic_index_in_dim(values, arm, keepdims=False)
+    return jax.lax.dynamic_index_in_dim(values, arm, keepdims=False, allow_negative_indices=False)
+
+
+def entries(values: Array, first: Arm, count: int) -> Array:
+    """The entries of some arms in a row."""
+    return jax.lax.dynamic_slice_in_dim(values, first, count, allow_negative_indices=False)
 
 
 def put(values: Array, arm: Arm, entry: Array) -> Array:
     """With another entry for an arm."""
-    return jax.lax.dynamic_update_index_in_dim(values, entry.astype(values.dtype), arm, 0)
+    return jax.lax.dynamic_update_index_in_dim(
+        values, entry.astype(values.dtype), arm, 0, allow_negative_indices=False
+    )
 
 
-def put_sum(sums: Sum, arm: Arm, term: Array) -> Sum:
-    """Sums of one number for each arm, with one more term for one of them."""
+def put_sum(sums: Sum, arm: Arm, term: Array) -> tuple[Array, Sum]:
+    """Sums of one number for each arm, with one more term for one of them; its sum first."""
     mine = jax.tree.map(lambda x: at(x, arm), sums).add(term)
-    return jax.tree.map(lambda x, new: put(x, arm, new), sums, mine)
+    return mine.total, jax.tree.map(lambda x, new: put(x, arm, new), sums, mine)
 
 
 class AbstractPolicy(eqx.Module):
@@ -76,8 +83,8 @@ class AbstractPolicy(eqx.Module):
         """The state before the first round, in which `choices` are offered."""
 
     @abc.abstractmethod
-    def pull(self, state: State, *, key: PRNGKeyArray) -> Arm:
-        """The arm of this round."""
+    def pull(self, state: State, *, key: PRNGKeyArray) -> tuple[Arm, State]:
+        """The arm of this round, and the state in which it was pulled."""
 
     @abc.abstractmethod
     def report(self, rewards: Values, arm: Arm, state: State, *, step: Array) -> Feedback:
@@ -158,11 +165,11 @@ class Policy(AbstractPolicy):
         feedback = () if self.feedback is None else self.feedback.init(choices, dtype=dtype)
         return PolicyState(strategy, learner, feedback)
 
-    def pull(self, state: PolicyState, *, key: PRNGKeyArray) -> Arm:
+    def pull(self, state: PolicyState, *, key: PRNGKeyArray) -> tuple[Arm, PolicyState]:
         if self.feedback is None:
-            return jnp.argmax(state.strategy).astype(jnp.int32)
+            return jnp.argmax(state.strategy).astype(jnp.int32), state
         probabilities = self.feedback.probabilities(state.strategy, state.feedback)
-        return drawn(probabilities, uniform(key, probabilities.dtype))
+        return drawn(probabilities, uniform(key, probabilities.dtype)), state
 
     def report(self, rewards: Values, arm: Arm, state: PolicyState, *, step: Array) -> Feedback:
         played = vertex(arm, rewards)

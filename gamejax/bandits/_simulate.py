@@ -1,5 +1,6 @@
 """Many replications of one policy in one environment, side by side."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -112,7 +113,8 @@ class Simulation(AbstractSolver):
     def _round(self, game: AbstractEnvironment, step: Array, state: Replication) -> Replication:
         policy = self.policy
         expected = game.expected(state.game, step=step)
-        arm = policy.pull(state.policy, key=_stream(state.words, PULL))
+        arm, pulled = policy.pull(state.policy, key=_stream(state.words, PULL))
+        state = dataclasses.replace(state, policy=pulled)
         if state.observed is None:
             moved, nature = self._at_once(game, step, state, arm)
             channel, observed = state.channel, None

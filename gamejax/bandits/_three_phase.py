@@ -98,9 +98,9 @@ class ThreePhaseExp3(AbstractPolicy):
         weights = jax.nn.softmax(rate * (total - jnp.max(total)))
         return jnp.where(jnp.any(missing), explored, weights)
 
-    def pull(self, state: ThreePhaseState, *, key: PRNGKeyArray) -> Arm:
+    def pull(self, state: ThreePhaseState, *, key: PRNGKeyArray) -> tuple[Arm, ThreePhaseState]:
         probabilities = self.probabilities(state)
-        return drawn(probabilities, uniform(key, probabilities.dtype))
+        return drawn(probabilities, uniform(key, probabilities.dtype)), state
 
     def report(self, rewards: Values, arm: Arm, state: ThreePhaseState, *, step: Array) -> Feedback:
         wait = (state.pulls[1] / jnp.maximum(state.seen[1], 1)).astype(rewards.dtype)

@@ -35,7 +35,7 @@ class AbstractIndexPolicy(AbstractLearner):
 
     Attributes:
         tries_all: every action is tried once first, and `record` sees counts of at least 1; without
-            it (posterior sampling) the prior decides, and counts and means may be 0.
+            it `record` decides about actions of count 0 and mean 0, such as by a prior.
     """
 
     tries_all: ClassVar[bool] = True
@@ -134,6 +134,7 @@ class UCB(AbstractIndexPolicy):
 
     exploration: float | Scalar = 2.0
     scale: float | Scalar = 1.0
+    tries_all: ClassVar[bool] = False  # `record` sees to it, one pass less in every round
 
     def __check_init__(self) -> None:
         check_number(self, "exploration", 0, strict=False)
@@ -143,7 +144,10 @@ class UCB(AbstractIndexPolicy):
         self, counts: Float[Array, "*blocks actions"], means: Float[Array, "*blocks actions"]
     ) -> Record:
         exploration, scale = number(self.exploration, means), number(self.scale, means)
-        return means, scale * jnp.sqrt(exploration / counts)
+        untried = counts == 0
+        widths = scale * jnp.sqrt(exploration / jnp.where(untried, 1, counts))
+        large = jnp.finfo(means.dtype).max
+        return jnp.where(untried, large, means), jnp.where(untried, 0, widths)
 
     def index(
         self, record: Record, step: Scalar, *, key: PRNGKeyArray | None
