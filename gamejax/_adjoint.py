@@ -7,6 +7,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Bool, PyTree
 
 from gamejax._joint import Joint
@@ -167,6 +169,7 @@ def forbid(profile: Profile, game: AbstractGame) -> Profile:
     leaves = [x for x in jax.tree.leaves(game) if eqx.is_inexact_array(x)]
     if not leaves:
         return profile
+    kind = "joint distribution" if isinstance(profile, Joint) else "profile"
 
     @jax.custom_jvp
     def blocked(x: Profile, parameters: list[Array]) -> Profile:
@@ -175,21 +178,31 @@ def forbid(profile: Profile, game: AbstractGame) -> Profile:
     @blocked.defjvp
     def _(primals: Any, tangents: Any) -> tuple[Profile, Profile]:
         x, parameters = primals
-        moved = jax.custom_derivatives.linear_call(_nan_like, _refuse, x, tangents[1])
+        total = jnp.stack([jnp.sum(tangent) for tangent in tangents[1]]).sum()
+        moved = jax.tree.map(lambda y: _unknown.bind(jnp.zeros_like(y) + total, kind=kind), x)
         return blocked(x, parameters), moved
 
     movable, actions = eqx.partition(profile, eqx.is_inexact_array)
     return eqx.combine(blocked(movable, leaves), actions)
 
 
-def _nan_like(profile: Profile, tangents: list[Array]) -> Profile:
-    return jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), profile)
+def _nan(x: Array, *, kind: str) -> Array:
+    return jnp.full_like(x, jnp.nan)
 
 
-def _refuse(profile: Profile, cotangents: Profile) -> list[Array]:
-    kind = "joint distribution" if isinstance(profile, Joint) else "profile"
+def _refuse(cotangent: Any, x: Any, *, kind: str) -> Any:
     raise ValueError(
         f"The {kind} of this Solution has no derivative: solve(...) was called with adjoint=None, "
         "which differentiates the gap only. Pass adjoint=gamejax.Implicit() to differentiate "
         "the equilibrium, or adjoint=gamejax.Unrolled() to differentiate the steps."
     )
+
+
+# NaN as a linear operation whose transpose, which reverse mode alone asks for, is an error. A
+# primitive, because `jax.custom_derivatives.linear_call` cannot be mapped.
+_unknown = Primitive("unknown_derivative")
+_unknown.def_impl(_nan)
+_unknown.def_abstract_eval(lambda x, *, kind: x)
+mlir.register_lowering(_unknown, mlir.lower_fun(_nan, multiple_results=False))
+batching.defvectorized(_unknown)
+ad.deflinear2(_unknown, _refuse)

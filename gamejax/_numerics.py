@@ -39,7 +39,7 @@ def vary_like(tree: PyTree[Array], data: PyTree[Array]) -> PyTree[Array]:
 
     Loops under `jax.shard_map` ask for that of what they carry from the beginning. Costs nothing.
     """
-    numbers = [x for x in jax.tree.leaves(data) if eqx.is_inexact_array(x)]
+    numbers = [x for x in jax.tree.leaves(data) if eqx.is_inexact_array(x) and x.size]
     for x in numbers:
         corner = x[(0,) * x.ndim]
         tree = jax.tree.map(lambda leaf, c=corner: jnp.where(c == c, leaf, leaf), tree)
@@ -123,6 +123,16 @@ def hash_words(
     number = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
     number = (number + jnp.uint32(stream << 20)) * jnp.uint32(0x9E3779B9)
     return _finalize(first + number) ^ second
+
+
+def uniform(key: PRNGKeyArray, dtype: Any, shape: tuple[int, ...] = (), stream: int = 0) -> Array:
+    """Uniform numbers in (0, 1), from `hash_words`."""
+    words = hash_words(key, shape, stream)
+    if dtype == jnp.float64:
+        finer = hash_words(key, shape, stream + 1)
+        integer = (words >> 5).astype(dtype) * 2.0**26 + (finer >> 6).astype(dtype)
+        return (integer + 0.5) * 2.0**-53
+    return ((words >> 9).astype(jnp.float32) + 0.5).astype(dtype) * 2.0**-23
 
 
 def hash_lots(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:

@@ -160,15 +160,21 @@ def pairwise_cases():
 
     Learners never see the game (tests/test_layers.py), so those two need no pairing of their own.
     """
+    return _cover(lambda case: {case[:2], case[1:]})
 
-    def pairs(case):
-        return {case[:2], case[1:]}
 
+def covering_cases():
+    """Fewest cases, that hold every learner, every set and every game."""
+    return _cover(set)
+
+
+def _cover(parts):
+    """Cases, chosen greedily, that hold every part of every case."""
     cases = all_cases()
-    missing = set().union(*map(pairs, cases))
+    missing = set().union(*map(parts, cases))
     chosen = []
     while missing:
-        best = max(cases, key=lambda case: len(pairs(case) & missing))
+        best = max(cases, key=lambda case: len(parts(case) & missing))
         chosen.append(best)
-        missing -= pairs(best)
+        missing -= parts(best)
     return chosen

@@ -16,6 +16,7 @@ from gamejax import RESULTS, feedback, games, learners, metrics, sets, solvers
 from gamejax._batch import Checkpoint, _pool, _sizes, solve_batch
 from gamejax._batch._buckets import make_buckets, merge_shapes, stack_profiles
 from gamejax._batch._identity import fingerprint
+from gamejax._batch._turns import factorizes
 
 COUNT = 200
 PAYOFFS = jax.random.uniform(jax.random.key(0), (COUNT, 3, 4), minval=-1, maxval=1)
@@ -439,6 +440,24 @@ def test_states_of_another_solver_are_refused(reference):
         solve_batch(STACK, HEDGE, init=reference)
     with pytest.raises(ValueError, match="init must be stacked like the 3 games"):
         solve_batch(jax.tree.map(lambda x: x[:3], STACK), init=reference)
+
+
+def test_solvers_refuse_games_that_they_cannot_play():
+    general = games.NormalFormGame(jax.random.uniform(jax.random.key(0), (2, 3, 3)))
+    stack = jax.tree.map(lambda x: x[None], general)
+    for batch in (stack, [general]):
+        with pytest.raises(ValueError, match="sum to a constant"):
+            solve_batch(batch, solvers.SimplexMethod())
+
+
+def test_programs_that_factorize_matrices_are_known():
+    """Two of them at once on the devices of a CPU wait for each other forever."""
+
+    def refined(matrix):
+        return jax.lax.fori_loop(0, 3, lambda _, x: jnp.linalg.solve(matrix, x), jnp.ones(3))
+
+    assert factorizes(jax.make_jaxpr(jax.vmap(refined))(jnp.ones((2, 3, 3))))
+    assert not factorizes(jax.make_jaxpr(jax.vmap(jnp.matmul))(*[jnp.ones((2, 3, 3))] * 2))
 
 
 def test_numbers_are_shared_by_all_games():

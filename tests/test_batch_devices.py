@@ -87,6 +87,10 @@ def test_eight_devices_and_a_resumption_on_one(tmp_path):
     _pool.Pool._call = call
     assert same(leaves(solve_batch(stack(), checkpoint=path, **OPTIONS)), alone)
     print("equal")
+    # Factorizations of matrices on several devices take turns.
+    for _ in range(5):
+        found = solve_batch(stack(), solvers.Polished(SOLVER), tol=1e-9, mesh=mesh)
+    assert found.gap.max() < 1e-9
     """
     (said,) = finish(start(code, tmp_path / "run", devices=8))
     assert "died\nequal" in said

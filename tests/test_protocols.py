@@ -8,14 +8,21 @@ import numpy as np
 import pytest
 
 from gamejax import solvers
-from tests.cases import GAMES, LEARNERS, SETS, all_cases, pairwise_cases
+from tests.cases import GAMES, LEARNERS, SETS, all_cases, covering_cases, pairwise_cases
 
 STEPS = 6
-PAIRWISE = pairwise_cases()
-CASES = [
-    pytest.param(*case, id="-".join(case), marks=() if case in PAIRWISE else pytest.mark.slow)
-    for case in all_cases()
-]
+PAIRWISE, COVER = pairwise_cases(), covering_cases()
+
+
+def parameters(fast):
+    """All cases, those not in `fast` marked slow."""
+    return [
+        pytest.param(*case, id="-".join(case), marks=() if case in fast else pytest.mark.slow)
+        for case in all_cases()
+    ]
+
+
+CASES, FEW = parameters(PAIRWISE), parameters(COVER)
 
 
 def run(learner, game, steps=STEPS):
@@ -47,20 +54,22 @@ def build(kind, game, dtype=jnp.float64):
 
 @pytest.mark.parametrize(("learner", "kind", "game"), CASES)
 def test_protocol(learner, kind, game):
-    make = LEARNERS[learner].make
-    problem = build(kind, game)
+    """One trace whatever the hyper-parameters and payoffs; every strategy inside its set."""
+    make, problem = LEARNERS[learner].make, build(kind, game)
     chex.clear_trace_counter()
     traced = jax.jit(chex.assert_max_traces(run, n=1))
-
-    # One trace whatever the hyper-parameters and payoffs; every strategy inside its set.
-    first = traced(make(1.0), problem)
-    second = traced(make(0.7), scaled(problem, 0.5))
-    for records in (first, second):
+    for records in (traced(make(1.0), problem), traced(make(0.7), scaled(problem, 0.5))):
         for own, strategies in zip(problem.strategy_sets, records, strict=True):
             chex.assert_tree_all_finite(strategies)
             assert jax.vmap(own.violation)(strategies).max() < 1e-9
 
-    # jit = eager, where every operation is dispatched on its own.
+
+@pytest.mark.parametrize(("learner", "kind", "game"), FEW)
+def test_jit_equals_eager_and_vmap_equals_loop(learner, kind, game):
+    make, problem = LEARNERS[learner].make, build(kind, game)
+    first = jax.jit(run)(make(1.0), problem)
+
+    # Every operation dispatched on its own.
     solver = solvers.SelfPlay(make(1.0), averaging=solvers.Last())
     state = solver.init(problem, key=None, dtype=problem.dtype)
     for k in range(2):
@@ -69,7 +78,6 @@ def test_protocol(learner, kind, game):
             state.strategies, jax.tree.map(lambda x, k=k: x[k], first), atol=1e-10
         )
 
-    # vmap = loop.
     stacked = jax.vmap(lambda c: scaled(problem, c))(jnp.array([1.0, 0.5]))
     axes = jax.tree.map(lambda _: 0, stacked)
     mapped = jax.jit(jax.vmap(lambda g: run(make(1.0), g), in_axes=(axes,)))(stacked)
@@ -119,3 +127,7 @@ def test_pairwise_cases_hold_every_pair():
     chosen = {pair for case in PAIRWISE for pair in ((case[0], case[1]), case[1:])}
     assert whole == chosen
     assert len(PAIRWISE) < len(all_cases()) / 2
+
+
+def test_covering_cases_hold_every_learner_set_and_game():
+    assert {x for case in COVER for x in case} == {*LEARNERS, *SETS, *GAMES}

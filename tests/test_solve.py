@@ -227,12 +227,21 @@ class TestGradients:
         def gap(a):
             return metrics.nash_gap(games.MatrixGame(a), profile)
 
-        slope = jax.grad(lambda a: gamejax.solve(games.MatrixGame(a)).gap)(A)
+        def solve_gap(a):
+            return gamejax.solve(games.MatrixGame(a)).gap
+
+        def first(a):
+            return gamejax.solve(games.MatrixGame(a)).profile[0][0]
+
+        slope, batch = jax.grad(solve_gap)(A), jnp.stack([A, 2 * A])
         np.testing.assert_allclose(slope, jax.grad(gap)(A), atol=1e-12)
-        with pytest.raises(ValueError, match=r"adjoint=gamejax\.Implicit"):
-            jax.grad(lambda a: gamejax.solve(games.MatrixGame(a)).profile[0][0])(A)
-        _, tangent = jax.jvp(lambda a: gamejax.solve(games.MatrixGame(a)).profile[0], (A,), (A,))
-        assert np.isnan(tangent).all()
+        slopes = jax.grad(lambda b: jax.vmap(solve_gap)(b).sum())(batch)
+        np.testing.assert_allclose(slopes[0], slope, atol=1e-12)
+        assert jnp.isfinite(jax.jvp(solve_gap, (A,), (A,))[1])
+        assert jnp.isnan(jax.jvp(jax.vmap(first), (batch,), (batch,))[1]).all()
+        for refused in (first, jax.jit(first), lambda a: jax.vmap(first)(a[None])[0]):
+            with pytest.raises(ValueError, match=r"adjoint=gamejax\.Implicit"):
+                jax.grad(refused)(A)
 
     @pytest.mark.parametrize(
         ("adjoint", "tol", "atol"),

@@ -17,6 +17,7 @@ import numpy as np
 from gamejax._batch import _sizes
 from gamejax._batch._layout import Layout
 from gamejax._batch._programs import STARTED, UNTOUCHED, Plan, Run, Statics, first, programs
+from gamejax._batch._turns import factorizes
 from gamejax._loop import Certify, Progress
 from gamejax._numerics import require_memory
 from gamejax._solution import RESULTS
@@ -112,6 +113,7 @@ class Pool:
         self.layout, self.compile_seconds = kind.layout, kind.compile_seconds
         count, num_devices = len(index), len(self.devices)
         game_bytes = sum(_bytes(x.shape[1:], x.dtype) for x in self.games)
+        self.in_turns: bool | None = None
         run_bytes = sum(_bytes(x.shape, x.dtype) for x in kind.shapes)
         require_memory(count * run_bytes, f"The solver state of {count:,} games")
         unit = _sizes.smallest_buffer(game_bytes) * num_devices
@@ -277,18 +279,25 @@ class Pool:
         moving = np.zeros(size, bool)
         moving[places] = self.unfinished[rows]
 
-        def run(i: int) -> tuple[list[Any], Any]:
+        def arguments(i: int) -> tuple[Any, ...]:
             # No device comes back with nothing done.
             stop_at = min(plan.stop_at // len(shards), moving[i * each :][:each].sum() - 1)
             own = Plan(*map(np.int32, plan._replace(stop_at=max(0, stop_at))))
             shared = self.solver, self.task.key, self.task.tol, own
-            batch = shards[i].games, shards[i].index
-            runs, report = programs().advance(shards[i].runs, batch, shared, statics=self.statics)
+            return shards[i].runs, (shards[i].games, shards[i].index), shared
+
+        def run(i: int) -> tuple[list[Any], Any]:
+            runs, report = programs().advance(*arguments(i), statics=self.statics)
             return runs, jax.device_get(report)
 
+        if self.in_turns is None:
+            several = len(shards) > 1 and self.devices[0].platform == "cpu"
+            self.in_turns = several and factorizes(
+                programs().advance.trace(*arguments(0), statics=self.statics).jaxpr
+            )
         # The first call may trace the program; only then are the others quick to compile it too.
         done = [run(0)] if plan.blocks == 0 else []
-        done += _at_once(run, range(len(done), len(shards)))
+        done += _every(run, range(len(done), len(shards)), at_once=not self.in_turns)
         fresh = [shard._replace(runs=runs) for shard, (runs, _) in zip(shards, done, strict=True)]
         self.buffer = self.buffer._replace(shards=fresh)
         reports = zip(*(report for _, report in done), strict=True)
@@ -324,9 +333,9 @@ class Pool:
         return jax.device_put(leaves, self.devices[0] if device is None else device)
 
 
-def _at_once(run: Callable[[int], Any], numbers: range) -> list[Any]:
-    """The results for all numbers, in threads where they are several."""
-    if len(numbers) < 2:
+def _every(run: Callable[[int], Any], numbers: range, *, at_once: bool) -> list[Any]:
+    """The results for all numbers, in turns or in threads."""
+    if len(numbers) < 2 or not at_once:
         return [run(i) for i in numbers]
     with ThreadPoolExecutor(len(numbers)) as threads:
         return list(threads.map(run, numbers))

@@ -1,12 +1,12 @@
 """The three programs of a batch: start every game, advance the unfinished ones, conclude."""
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.stages import Wrapped
 from jaxtyping import Array, Int
 
 from gamejax._batch._layout import Layout
@@ -124,9 +124,9 @@ def finish(batch: Any, shared: Any, *, statics: Statics) -> Any:
 class Programs(NamedTuple):
     """The compiled forms."""
 
-    start: Callable[..., Any]
-    advance: Callable[..., Any]
-    finish: Callable[..., Any]
+    start: Wrapped
+    advance: Wrapped
+    finish: Wrapped
 
 
 @functools.cache

@@ -55,6 +55,7 @@ def work_on_stack(games: AbstractGame, solver: AbstractSolver | None, init: Any)
     stack, count = _check_stack(games)
     bucket = Bucket(stack, np.arange(count))
     solver = default_solver(bucket.example) if solver is None else solver
+    solver.check(bucket.example)
     if init is None:
         return Work(bucket, solver, None, None)
     leading = {np.shape(x)[:1] for x in jax.tree.leaves(init)}
@@ -84,6 +85,7 @@ def work_on_list(
     works = []
     for bucket in make_buckets(games):
         own = default_solver(bucket.example) if solver is None else solver
+        own.check(bucket.example)
         profiles, previous = None, None
         if init is not None:
             given = [init[i] for i in bucket.order]

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from gamejax._numerics import hash_key, hash_words
-from gamejax.bandits._policy import at, put, uniform
+from gamejax._numerics import hash_key, hash_words, uniform
+from gamejax.bandits._policy import at, put
 
 FEW = 64
 """As long as more draws than this are rejected, all are tried again."""

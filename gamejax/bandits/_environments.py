@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gamejax._numerics import uniform
 from gamejax._types import Numbers, Scalar, State
-from gamejax.bandits._policy import Arm, Values, at, uniform, vertex
+from gamejax.bandits._policy import Arm, Values, at, vertex
 from gamejax.feedback import AbstractFeedback
 from gamejax.games import AbstractGame
 from gamejax.games._normal_form import as_payoffs

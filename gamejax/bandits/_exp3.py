@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from gamejax._numerics import Sum, safe_divide
+from gamejax._numerics import Sum, safe_divide, uniform
 from gamejax._types import Scalar
 from gamejax.bandits._policy import (
     AbstractPolicy,
@@ -18,7 +18,6 @@ from gamejax.bandits._policy import (
     entries,
     put,
     put_sum,
-    uniform,
     vertex,
 )
 from gamejax.feedback import Feedback

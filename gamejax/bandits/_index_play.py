@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from gamejax._numerics import uniform
 from gamejax._types import Scalar
 from gamejax.bandits._policy import (
     AbstractPolicy,
@@ -16,7 +17,6 @@ from gamejax.bandits._policy import (
     put,
     put_sum,
     seen_alone,
-    uniform,
     vertex,
 )
 from gamejax.feedback import Feedback

@@ -5,10 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from gamejax._numerics import hash_words, safe_log
+from gamejax._numerics import hash_words, safe_log, uniform
 from gamejax._types import Scalar
 from gamejax.bandits._index_play import IndexPlay
-from gamejax.bandits._policy import uniform
 from gamejax.learners import UCB, AbstractIndexPolicy
 from gamejax.learners._base import check_number
 from gamejax.learners._dual import number

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from gamejax._numerics import Sum, hash_words
+from gamejax._numerics import Sum, uniform
 from gamejax._types import Scalar, State
 from gamejax.feedback import AbstractSampledFeedback, Feedback
 from gamejax.learners import AbstractLearner
@@ -18,16 +18,6 @@ Arm = Int[Array, ""]
 """The number of an arm, from 0; -1 for none."""
 Values = Float[Array, " arms"]
 """A number for every arm."""
-
-
-def uniform(key: PRNGKeyArray, dtype: Any, shape: tuple[int, ...] = (), stream: int = 0) -> Array:
-    """Uniform numbers in (0, 1), from `hash_words`."""
-    words = hash_words(key, shape, stream)
-    if dtype == jnp.float64:
-        finer = hash_words(key, shape, stream + 1)
-        integer = (words >> 5).astype(dtype) * 2.0**26 + (finer >> 6).astype(dtype)
-        return (integer + 0.5) * 2.0**-53
-    return ((words >> 9).astype(jnp.float32) + 0.5).astype(dtype) * 2.0**-23
 
 
 def vertex(arm: Arm, like: Values) -> Values:

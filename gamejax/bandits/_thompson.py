@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from gamejax._numerics import uniform
 from gamejax._types import Scalar
 from gamejax.bandits._beta import beta
 from gamejax.bandits._index_play import IndexPlay
-from gamejax.bandits._policy import uniform
 from gamejax.learners import AbstractIndexPolicy
 from gamejax.learners._base import check_number
 from gamejax.learners._dual import number

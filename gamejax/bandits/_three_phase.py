@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray
 
-from gamejax._numerics import Sum, safe_divide
+from gamejax._numerics import Sum, safe_divide, uniform
 from gamejax._types import Numbers
 from gamejax.bandits._environments import as_arms
-from gamejax.bandits._policy import AbstractPolicy, Arm, Policy, Values, drawn, uniform, vertex
+from gamejax.bandits._policy import AbstractPolicy, Arm, Policy, Values, drawn, vertex
 from gamejax.feedback import AbstractEstimator, BanditFeedback, Feedback
 from gamejax.learners import Hedge
 from gamejax.sets import AbstractStrategySet

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from gamejax import feedback as _feedback
+from gamejax._numerics import uniform
 from gamejax._types import Numbers, Scalar, State
 from gamejax.bandits._environments import AbstractEnvironment, Benchmark, as_arms
-from gamejax.bandits._policy import Values, uniform
+from gamejax.bandits._policy import Values
 from gamejax.feedback import AbstractFeedback, Feedback
 from gamejax.sets import AbstractStrategySet
 

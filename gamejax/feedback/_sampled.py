@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gamejax._types import Scalar, State, Strategy, Utility
 from gamejax.feedback._base import AbstractFeedback, Feedback, require_key
@@ -35,15 +35,23 @@ def stratified(
     differs from $p_a$ by less than $1/s$, so with $s p_a \le 1$ it is drawn at most once (up to
     rounding). An action of probability 0 is never drawn.
     """
-    n, dtype = probabilities.shape[-1], probabilities.dtype
-    offsets = jnp.arange(num_draws, dtype=dtype)
+    actions = stratified_actions(probabilities, uniform, num_draws)
+    return jax.nn.one_hot(actions, probabilities.shape[-1], dtype=probabilities.dtype).mean(-2)
+
+
+def stratified_actions(
+    probabilities: Float[Array, "*blocks actions"],
+    uniform: Float[Array, "*blocks 1"],
+    num_draws: int,
+) -> Int[Array, "*blocks draws"]:
+    """The actions drawn by `stratified`, in ascending order."""
+    offsets = jnp.arange(num_draws, dtype=probabilities.dtype)
     offsets = jnp.broadcast_to(offsets, (*uniform.shape[:-1], num_draws))
     possible = (probabilities > 0)[..., None, :]
     # Rounding may let the sum grow at an impossible action, or fall at the last possible one.
     cumulative = jnp.where(possible, jnp.cumsum(probabilities, axis=-1)[..., None, :], 0)
     targets = ((uniform + offsets) / num_draws)[..., None] * cumulative.max(-1, keepdims=True)
-    actions = jnp.argmax(possible & (cumulative >= targets), axis=-1)
-    return jax.nn.one_hot(actions, n, dtype=dtype).mean(-2)
+    return jnp.argmax(possible & (cumulative >= targets), axis=-1).astype(jnp.int32)
 
 
 class AbstractSampledFeedback(AbstractFeedback):

@@ -1,1 +1,36 @@
 """Many distributions: one predictor that is good on every one, from few samples."""
+
+from gamejax.multidistribution._boosting_plan import BoostingPlan as BoostingPlan
+from gamejax.multidistribution._boosting_plan import boosting_plan as boosting_plan
+from gamejax.multidistribution._data import ExampleLosses as ExampleLosses
+from gamejax.multidistribution._data import Parametric as Parametric
+from gamejax.multidistribution._discrete import DiscreteLosses as DiscreteLosses
+from gamejax.multidistribution._evaluate import WorstLoss as WorstLoss
+from gamejax.multidistribution._evaluate import evaluate as evaluate
+from gamejax.multidistribution._few_rounds import collaborative_learning as collaborative_learning
+from gamejax.multidistribution._few_rounds import rounds as rounds
+from gamejax.multidistribution._fresh_rounds import FreshRounds as FreshRounds
+from gamejax.multidistribution._game import MultiDistributionGame as MultiDistributionGame
+from gamejax.multidistribution._game import Sampling as Sampling
+from gamejax.multidistribution._lazy_hedge import LazyHedge as LazyHedge
+from gamejax.multidistribution._observable import Caps as Caps
+from gamejax.multidistribution._on_demand import group_dro as group_dro
+from gamejax.multidistribution._on_demand import solve_on_demand as solve_on_demand
+from gamejax.multidistribution._oods import HiddenCoordinates as HiddenCoordinates
+from gamejax.multidistribution._oods import OnDemandMaximum as OnDemandMaximum
+from gamejax.multidistribution._oods import OnDemandOptimization as OnDemandOptimization
+from gamejax.multidistribution._oods import maximize_on_demand as maximize_on_demand
+from gamejax.multidistribution._plans import AbstractPlan as AbstractPlan
+from gamejax.multidistribution._plans import Drawn as Drawn
+from gamejax.multidistribution._plans import Expectation as Expectation
+from gamejax.multidistribution._plans import InTurn as InTurn
+from gamejax.multidistribution._plans import OneEach as OneEach
+from gamejax.multidistribution._plans import Round as Round
+from gamejax.multidistribution._pools import GroupedRows as GroupedRows
+from gamejax.multidistribution._problem import AbstractFiniteProblem as AbstractFiniteProblem
+from gamejax.multidistribution._problem import AbstractProblem as AbstractProblem
+from gamejax.multidistribution._problem import AbstractTableProblem as AbstractTableProblem
+from gamejax.multidistribution._problem import BernoulliLosses as BernoulliLosses
+from gamejax.multidistribution._problem import Draw as Draw
+from gamejax.multidistribution._problem import SampledLosses as SampledLosses
+from gamejax.multidistribution._result import OnDemandResult as OnDemandResult

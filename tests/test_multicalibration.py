@@ -1,0 +1,318 @@
+"""Multicalibration by games: bounds, invariances, the published runs, replays."""
+
+import math
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gamejax import calibration, learners
+from gamejax.calibration import (
+    GridProd,
+    Levels,
+    PointGradient,
+    PointHedge,
+    PointProd,
+    multiaccuracy_error,
+    multicalibrate,
+    multicalibration_error,
+)
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def slow_error(scores, labels, groups, num_levels, kind="joint", power=0.0):
+    """Multicalibration error by loops over groups and dictionaries of cells."""
+    num_points, k = scores.shape
+    targets = np.eye(k)[labels]
+    worst = 0.0
+    for group in groups.T:
+        cells = {}
+        for x in range(num_points):
+            cell = np.minimum((scores[x] * num_levels).astype(int), num_levels - 1)
+            for j in range(k):
+                level = {"joint": tuple(cell), "coordinate": cell[j], "none": 0}[kind]
+                change = group[x] * (scores[x, j] - targets[x, j])
+                cells[level, j] = cells.get((level, j), 0.0) + change
+        size = group.mean() ** power
+        if size > 0:
+            worst = max(worst, max(abs(v) for v in cells.values()) / num_points / size)
+    return worst
+
+
+def problem(seed, num_points, k, num_groups):
+    rng = np.random.default_rng(seed)
+    scores = rng.dirichlet(np.ones(k), num_points)
+    labels = rng.integers(0, k, num_points)
+    groups = rng.random((num_points, num_groups)) * (rng.random((num_points, num_groups)) < 0.4)
+    groups[:, 0] = 1
+    return scores, labels, groups
+
+
+@pytest.mark.parametrize(("k", "kind"), [(2, "joint"), (3, "joint"), (4, "coordinate"), (3, "none")])
+def test_error_is_what_loops_find(k, kind):
+    scores, labels, groups = problem(k, 60, k, 5)
+    for power, normalization in ((0, "points"), (1, "group"), (0.5, "sqrt")):
+        found = multicalibration_error(
+            scores, labels, groups, 4, levels=kind, normalization=normalization
+        )
+        expected = slow_error(scores, labels, groups, 4, kind, power)
+        assert float(found) == pytest.approx(expected, rel=1e-12)
+        place = found.violations[found.group, found.level, found.label - (k == 2)]
+        assert float(place) == pytest.approx(float(found.sign * found.error))
+
+
+def test_error_of_labels_and_of_the_base_rate():
+    _, labels, groups = problem(0, 80, 3, 6)
+    member = groups > 0
+    assert float(multicalibration_error(np.eye(3)[labels], labels, member, 5)) == 0
+    rate = np.bincount(labels, minlength=3) / 80
+    found = multicalibration_error(np.tile(rate, (80, 1)), labels, member, 1)
+    own = [np.abs(np.eye(3)[labels][m].mean(0) - rate).max() * m.mean() for m in member.T]
+    assert float(found) == pytest.approx(max(own))
+    accuracy = multiaccuracy_error(np.tile(rate, (80, 1)), labels, member)
+    assert float(accuracy) == pytest.approx(float(found))
+
+
+def test_error_does_not_depend_on_the_order_of_classes_groups_and_points():
+    scores, labels, groups = problem(1, 70, 3, 5)
+    rng = np.random.default_rng(0)
+    classes, order, points = rng.permutation(3), rng.permutation(5), rng.permutation(70)
+    before = float(multicalibration_error(scores, labels, groups, 4))
+    renamed = np.argsort(classes)[labels]
+    after = multicalibration_error(
+        scores[points][:, classes], renamed[points], groups[points][:, order], 4
+    )
+    assert float(after) == pytest.approx(before, rel=1e-12)
+
+
+def test_weights_of_points_count_like_copies_and_float32_stays():
+    scores, labels, groups = problem(2, 40, 2, 4)
+    copies = np.random.default_rng(0).integers(0, 4, 40)
+    weighted = multicalibration_error(scores[:, 1], labels, groups, 5, weights=copies)
+    rows = np.repeat(np.arange(40), copies)
+    repeated = multicalibration_error(scores[rows], labels[rows], groups[rows], 5)
+    assert float(weighted) == pytest.approx(float(repeated), rel=1e-12)
+    single = multicalibration_error(scores.astype(np.float32), labels, groups, 5)
+    assert single.error.dtype == jnp.float32
+    traced = jax.jit(lambda g: multicalibration_error(scores, labels, g, 5).error)(groups)
+    assert float(traced) == pytest.approx(float(multicalibration_error(scores, labels, groups, 5)))
+
+
+@pytest.mark.parametrize(("k", "m"), [(3, 3), (7, 3), (4, 10)])
+def test_joint_levels_are_told_apart(k, m):
+    levels = Levels(m)
+    rng = np.random.default_rng(k)
+    scores = np.concatenate([rng.dirichlet(np.full(k, a), 400) for a in (0.1, 1.0, 5.0)])
+    scores = np.concatenate([scores, np.eye(k), np.full((1, k), 1 / k)])
+    cells = np.minimum((scores * m).astype(int), m - 1)
+    codes = np.asarray(levels.codes(jnp.asarray(scores)))[:, 0]
+    assert codes.max() < levels.count(k) == math.comb(m + k, k)
+    assert len(np.unique(codes)) == len(np.unique(cells, axis=0))
+    for code, cell in list(zip(codes, cells, strict=True))[:50]:
+        assert levels.intervals(int(code), k) == tuple((c / m, (c + 1) / m) for c in cell)
+
+
+@pytest.mark.parametrize(("k", "rounds"), [(2, 100), (3, 60)])
+def test_the_bound_holds_on_any_data(k, rounds):
+    """min_t MC <= sqrt(ln k / (2 T)), and every step gains what the potential says."""
+
+    def run(key):
+        keys = jax.random.split(key, 4)
+        bias = jax.random.normal(keys[3], (k,))
+        labels = jax.random.categorical(keys[0], bias, shape=(150,))
+        groups = jax.random.bernoulli(keys[1], jax.random.uniform(keys[2], (8,)), (150, 8))
+        found = multicalibrate(labels, groups, num_classes=k, num_rounds=rounds, num_levels=5)
+        again = found.predictor(groups)
+        recomputed = multicalibration_error(found.scores, labels, groups, 5).error
+        return found, again, recomputed
+
+    found, again, recomputed = jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(k), 40))
+    assert found.error.max() <= math.sqrt(math.log(k) / (2 * rounds))
+    np.testing.assert_allclose(found.error, found.errors[:, :, 0].min(1), atol=1e-12)
+    np.testing.assert_allclose(found.error, recomputed, atol=1e-12)
+    np.testing.assert_allclose(again, found.scores, atol=1e-12)
+
+
+def test_a_step_of_hedge():
+    assert float(_one_step(0.8)[0, 1]) == pytest.approx(0.401312, abs=1e-6)
+
+
+def _one_step(rate):
+    """One point of class 0 after a round: class 1 was predicted too often."""
+    found = multicalibrate(
+        np.zeros(1, int), np.ones((1, 1)), num_classes=2, num_rounds=2, learner=PointHedge(rate)
+    )
+    return eqx.tree_at(lambda p: p.num_rounds, found.predictor, 2)(np.ones((1, 1)))
+
+
+def test_every_learner_and_auditor_lowers_the_error_and_replays():
+    scores, labels, groups = problem(5, 300, 3, 6)
+    held = np.arange(300) < 60
+    for learner in (
+        PointHedge(0.5), PointHedge(0.5, 0.95, 1.0), PointGradient(0.3), PointProd(0.5),
+        learners.Hedge(0.5),
+    ):  # fmt: skip
+        found = multicalibrate(
+            labels, groups, base_scores=scores, num_levels=3, num_rounds=40, learner=learner,
+            levels="coordinate", weights=~held, monitors=held,
+        )  # fmt: skip
+        first, best = found.errors[0], found.errors[int(found.chosen_round) - 1]
+        assert float(found.errors[:, 0].min()) < 0.5 * float(first[0])
+        assert float(best[1]) == float(found.error) == pytest.approx(float(found.errors[:, 1].min()))
+        new = found.predictor(groups[held], scores[held])
+        np.testing.assert_allclose(new, found.scores[held], atol=1e-9)
+        expected = multicalibration_error(
+            found.scores[~held], labels[~held], groups[~held], 3, levels="coordinate"
+        )
+        assert float(found.violation.error) == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_no_regret_auditors_promise_for_a_random_round():
+    """The mixture's error falls; with GridProd small groups have small biases."""
+    scores, labels, groups = problem(6, 300, 2, 6)
+    groups = groups > 0
+    errors = []
+    for auditor in (learners.Hedge(8.0), learners.Hedge(8.0, 1.0), GridProd()):
+        found = multicalibrate(
+            labels, groups, base_scores=scores, num_levels=4, num_rounds=150,
+            learner=PointHedge(0.8), auditor=auditor,
+        )  # fmt: skip
+        errors.append(float(found.mixture_error))
+        shares = found.predictor(groups, scores, mixture=True)
+        mean = float(multiaccuracy_error(shares, labels, groups))
+        assert mean <= float(found.mixture_error) * 4 + 1e-9  # four levels add up
+    start = float(multicalibration_error(scores, labels, groups, 4))
+    assert max(errors) < 0.35 * start
+
+
+def test_root_of_group_size():
+    """Normalized by the root of the group's mass, small groups get what they are promised."""
+    rng = np.random.default_rng(0)
+    sizes = np.array([1, 0.3, 0.1, 0.03, 0.01])
+    groups = rng.random((2000, 5)) < sizes
+    labels = (rng.random(2000) < 0.2 + 0.6 * groups[:, 3:].any(1)).astype(int)
+    found = {
+        kind: multicalibrate(
+            labels, groups, num_rounds=60, normalization=kind, num_levels=5,
+            learner=PointHedge(1.0, 0.97),
+        )
+        for kind in ("points", "sqrt")
+    }  # fmt: skip
+    smallest = {
+        kind: float(jnp.abs(run.violation.violations[4]).max())
+        * (groups[:, 4].mean() ** -0.5 if kind == "points" else 1)
+        for kind, run in found.items()
+    }
+    assert smallest["sqrt"] < smallest["points"]
+
+
+def test_it_maps_over_rates_and_stops_early():
+    scores, labels, groups = problem(8, 100, 2, 4)
+
+    def run(rate, optimism):
+        learner = PointHedge(rate, 1.0, optimism)
+        return multicalibrate(labels, groups, num_rounds=30, learner=learner, tol=0.05).error
+
+    rates, optimism = jnp.array([0.2, 0.5, 1.0]), jnp.array([0.0, 1.0, 0.0])
+    mapped = jax.vmap(run)(rates, optimism)
+    np.testing.assert_allclose(mapped[1], run(0.5, 1.0), atol=1e-12)
+    stopped = multicalibrate(labels, groups, base_scores=scores, num_rounds=500, tol=0.03)
+    assert float(stopped.error) <= 0.03
+    assert not bool(jnp.isfinite(stopped.errors[-1, 0]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"labels": np.full(20, 3)}, "labels must be classes 0 to 1"),
+        ({"groups": np.ones(20)}, r"groups must be a matrix of shape \(20, groups\)"),
+        ({"groups": 2 * np.ones((20, 2))}, r"weights in \[0, 1\]"),
+        ({"weights": -np.ones(20)}, "weights must be at least 0"),
+        ({"weights": np.ones(3)}, r"weights must have shape \(20,\)"),
+        ({"levels": "cells"}, "levels must be"),
+        ({"normalization": "size"}, "normalization must be"),
+        ({"num_levels": 0}, "num_levels must be at least 1"),
+        ({"monitors": np.ones((2, 3))}, "monitors must have shape"),
+        ({"num_rounds": 0}, "num_rounds"),
+        ({"base_scores": np.ones((20, 1))}, "base_scores must have shape"),
+        ({"base_scores": np.ones(20, int)}, "base_scores must be floating-point"),
+    ],
+)
+def test_arguments_that_cannot_be_used(change, words):
+    given = {"labels": np.zeros(20, int), "groups": np.ones((20, 2)), "num_classes": 2}
+    given = given | change
+    with pytest.raises((TypeError, ValueError), match=words):
+        multicalibrate(given.pop("labels"), given.pop("groups"), **given)
+
+
+class Deficient(learners.AbstractLearner):
+    """The published projected gradient: vectors whose entries sum to less than one stay."""
+
+    learning_rate: float
+    decay: float
+
+    def init(self, strategies, *, dtype):
+        return strategies.center(dtype), jnp.zeros((), jnp.int32)
+
+    def update(self, strategies, feedback, state, strategy, *, key=None):
+        active = jnp.any(feedback.utility != 0, axis=-1, keepdims=True)
+        rate = self.learning_rate * self.decay ** (state + 1).astype(strategy.dtype)
+        point = strategy + rate * feedback.utility
+        stays = (point >= 0).all(-1, keepdims=True) & (point.sum(-1, keepdims=True) <= 1)
+        moved = jnp.where(stays, point, strategies.project(point))
+        return jnp.where(active, moved, strategy), state + 1
+
+
+@pytest.fixture(scope="module")
+def beans():
+    pandas = pytest.importorskip("pandas")
+    if not (DATA / "dry_beans.csv.gz").exists():
+        pytest.skip("no shared data")
+    table = pandas.read_csv(DATA / "dry_beans.csv.gz", encoding="utf-8-sig")
+    labels = np.unique(table["Class"], return_inverse=True)[1]
+    ranges = [pandas.cut(table[c], 10, labels=False) for c in table.columns[:8]]
+    return labels, np.concatenate([np.eye(10)[r] for r in ranges], axis=1)
+
+
+def parts(num_points, seed):
+    """Training, test and validation rows of the published experiment."""
+
+    def cut(rows):
+        order = np.random.RandomState(seed).permutation(len(rows))
+        first = math.ceil(0.15 * len(rows))
+        return rows[order[first:]], rows[order[:first]]
+
+    rest, test = cut(np.arange(num_points))
+    train, validation = cut(rest)
+    return train, test, validation
+
+
+def bean_errors(beans, learner, rounds, seed=0):
+    """Errors on the three parts before round 1, 2, ...: row t is after t rounds."""
+    labels, groups = beans
+    rows = np.concatenate(parts(len(labels), seed))
+    sizes = [len(part) for part in parts(len(labels), seed)]
+    part = np.repeat(np.arange(3), sizes)
+    found = multicalibrate(
+        labels[rows], groups[rows], num_levels=3, num_rounds=rounds + 1, learner=learner,
+        weights=part == 0, monitors=np.stack([part == 1, part == 2]),
+    )  # fmt: skip
+    return np.asarray(found.errors)
+
+
+@pytest.mark.parametrize(
+    ("learner", "rounds", "expected"),
+    [
+        (PointHedge(1.0, 0.95), 1, [0.16026019, 0.17355804, 0.13704703]),
+        (PointHedge(1.0, 0.95), 13, [0.07671901, 0.08863489, 0.07764469]),
+        (PointHedge(1.0, 0.9, 1.0), 1, [0.12190193, 0.13592411, 0.10786378]),
+        (Deficient(1.0, 0.95), 1, [0.09924307, 0.09850287, 0.09973667]),
+        (Deficient(1.0, 0.95), 13, [0.02426048, 0.03283749, 0.02503406]),
+    ],
+)
+def test_dry_beans_as_published(beans, learner, rounds, expected):
+    np.testing.assert_allclose(bean_errors(beans, learner, 13)[rounds], expected, atol=1e-8)
