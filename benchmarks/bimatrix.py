@@ -19,9 +19,11 @@ PROFILES = {
 }
 EXACT = 1e-9
 TRIED = """
-quantecon's solver is called here as its authors could not: one compiled `prange` loop over all
-games around its inner functions, without the Python objects that the public call builds per game
-(which cost about nine tenths of the time). All rivals start from the first label.
+quantecon's solver stands here twice: as it is called, and, as its authors could not, in one
+compiled `prange` loop over all games around its inner functions, without the Python objects that
+the public call builds per game. All rivals start from the first label. A pivot of ours costs about
+as much as one of that loop's for each of 256 games side by side, but all of them pivot until the
+last has arrived, and a row is picked by a pass over all rows.
 """
 
 
@@ -52,9 +54,13 @@ def rows(profile: str) -> Iterator[dict[str, Any]]:
 
 
 def goals(rows: Sequence[dict[str, Any]]) -> list[Goal]:
-    """The speed of gamejax over quantecon's."""
-    peer = next((r for r in rows if r["implementation"] == "quantecon lemke_howson"), None)
-    return [Goal("speed over quantecon", 3.0, over(fastest(rows, ours=True), peer))]
+    """The speed of gamejax over quantecon's, as it is called and as a compiled loop."""
+    ours_, found = fastest(rows, ours=True), []
+    for how in (", public call", ""):
+        name = f"quantecon lemke_howson{how}"
+        peer = next((r for r in rows if r["implementation"] == name), None)
+        found.append(Goal(f"speed over {name}", 3.0, over(ours_, peer)))
+    return found
 
 
 def draw(runs: Sequence[Run], folder: Path, label: str) -> list[Picture]:

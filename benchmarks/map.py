@@ -26,8 +26,8 @@ PROFILES = {
     "full": {
         "sizes": (2, 3, 16, 64, 256, 1024),
         "batches": (1, 16, 64, 256, 1024, 4096, 16384),
-        "budget_s": 0.4,
-        "cap_s": 3.0,
+        "budget_s": 0.25,
+        "cap_s": 1.0,
         "slow": True,
     },
 }

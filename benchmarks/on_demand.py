@@ -98,7 +98,7 @@ def samples(family: str, number: int, options: dict[str, Any]) -> Iterator[dict[
     repeats = 4
     stacked = jnp.asarray(np.repeat(means, repeats, axis=0), jnp.float32)
 
-    def excess_of(method: str, steps: int) -> tuple[float, float, float]:
+    def excess_of(method: str, steps: int) -> tuple[float, float, float | None]:
         if method == "lp":
             return naive(means, best, steps)
         timed = measure(
@@ -126,10 +126,10 @@ def samples(family: str, number: int, options: dict[str, Any]) -> Iterator[dict[
 
 
 def fewest(
-    excess_of: Callable[[int], tuple[float, float, float]], options: dict[str, Any]
-) -> tuple[float | None, float]:
+    excess_of: Callable[[int], tuple[float, float, float | None]], options: dict[str, Any]
+) -> tuple[float | None, float | None]:
     """Samples at which the mean excess comes below eps, between two powers of sqrt(2)."""
-    before, speed = None, 0.0
+    before, speed = None, None
     step = 16.0
     while step <= options["most"]:
         excess, used, speed = excess_of(round(step))
@@ -143,13 +143,13 @@ def fewest(
     return None, speed
 
 
-def naive(means: np.ndarray, best: np.ndarray, each: int) -> tuple[float, float, float]:
+def naive(means: np.ndarray, best: np.ndarray, each: int) -> tuple[float, float, float | None]:
     """As many examples of every distribution; the mixture that is best on them."""
     rng, worst = np.random.default_rng(each), []
     for table in means:
         seen = rng.binomial(each, table) / each
         worst.append((value(seen)[1] @ table).max())
-    return float(np.mean(worst - best)), float(each * means.shape[2]), math.nan
+    return float(np.mean(worst - best)), float(each * means.shape[2]), None
 
 
 class Reused(md.AbstractPlan):

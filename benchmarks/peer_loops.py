@@ -60,6 +60,17 @@ def open_spiel(payoffs: np.ndarray) -> np.ndarray:
     return np.asarray(found).reshape(len(payoffs), 2, -1)
 
 
+def quantecon_bimatrix(payoffs: np.ndarray) -> np.ndarray:
+    """The `lemke_howson` of quantecon as it is called; `payoffs` is `(games, 2, n, n)`."""
+    import quantecon.game_theory as gt  # pyright: ignore[reportMissingImports]
+
+    profiles = np.empty(payoffs.shape[:3])
+    for profile, (a, b) in zip(profiles, payoffs, strict=True):
+        players = gt.Player(a), gt.Player(np.ascontiguousarray(b.T))
+        profile[:] = gt.lemke_howson(gt.NormalFormGame(players), init_pivot=0)
+    return profiles
+
+
 def nashpy_bimatrix(payoffs: np.ndarray) -> np.ndarray:
     """Nashpy's `lemke_howson` from label 0; `payoffs` is `(games, 2, n, n)`.
 

@@ -71,6 +71,13 @@ BIMATRIX = (
         _quantecon("quantecon_lemke_howson"),
     ),
     Peer(
+        "quantecon lemke_howson, public call",
+        ("quantecon", "numba"),
+        "quantecon",
+        in_loop(peer_loops.quantecon_bimatrix),
+        slow=True,
+    ),
+    Peer(
         "nashpy lemke_howson", ("nashpy",), "nashpy", in_loop(peer_loops.nashpy_bimatrix), slow=True
     ),
     Peer(

@@ -79,13 +79,13 @@ def test_distinct_probabilities_fool_the_expected_calibration_error():
 
 def test_markov_laws_sample_what_they_say():
     law = cal.MarkovLaw(0.5, 0.2, 0.9, 40)
-    draws = jax.vmap(lambda k: law.sample(key=k))(jax.random.split(KEY, 500))
+    draws = jax.jit(jax.vmap(lambda k: law.sample(key=k)))(jax.random.split(KEY, 500))
     before, after = np.asarray(draws[:, :-1]), np.asarray(draws[:, 1:])
     np.testing.assert_allclose(after[before == 0].mean(), 0.2, atol=0.02)
     np.testing.assert_allclose(after[before == 1].mean(), 0.9, atol=0.02)
     short = cal.MarkovLaw(0.5, 0.2, 0.9, 4)
     sequences = (np.arange(16)[:, None] >> np.arange(4)) & 1
-    chances = jax.vmap(short.probability)(jnp.asarray(sequences, float))
+    chances = jax.jit(jax.vmap(short.probability))(jnp.asarray(sequences, float))
     np.testing.assert_allclose(chances.sum(), 1, rtol=1e-12)
     np.testing.assert_allclose(chances[0b1111], 0.5 * 0.9**3, rtol=1e-12)
 

@@ -44,7 +44,7 @@ def midpoints():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("method", ["bandit", "lazy"])
+@pytest.mark.parametrize("method", ["bandit", pytest.param("lazy", marks=pytest.mark.slow)])
 def test_the_midpoint_of_two_groups(midpoints, method):
     run = functools.partial(md.group_dro, midpoints, SGD, method=method, num_fresh=5)
     found = jax.jit(jax.vmap(lambda key: run(num_steps=4000, key=key)))(jax.random.split(KEY, 8))
@@ -74,6 +74,7 @@ def test_logistic_regression_reaches_the_minimax_loss(groups_of_points):
     x, y, groups = groups_of_points
 
     def losses(w):
+        w = np.asarray(w)
         each = np.logaddexp(0, -np.where(y == 1, 1, -1) * (x @ w))
         return np.array([each[groups == j].mean() for j in range(3)])
 

@@ -88,7 +88,10 @@ def test_samples_are_counted(lazy):
     assert np.abs(share - found.adversary).max() < 5 / np.sqrt(4 * 2000)
 
 
-@pytest.mark.parametrize(("method", "batch", "per_step"), [("bandit", 1, 1), ("semi_bandit", 4, 4)])
+@pytest.mark.parametrize(
+    ("method", "batch", "per_step"),
+    [("bandit", 1, 1), pytest.param("semi_bandit", 4, 4, marks=pytest.mark.slow)],
+)
 def test_bandit_adversaries_are_within_their_bounds(method, batch, per_step):
     means = tables(1, 8, 20, 5)
     keys = jax.random.split(KEY, 64)
@@ -108,6 +111,7 @@ def test_bandit_adversaries_are_within_their_bounds(method, batch, per_step):
         np.testing.assert_allclose(found.bound, bound)
 
 
+@pytest.mark.slow
 def test_everywhere_and_exactly():
     means = tables(2, 8, 20, 5)
     values = np.array([value(m) for m in means])
@@ -168,7 +172,7 @@ def test_counts_concentrate_on_the_hard_distribution():
         np.stack([means] * 64), np.full(64, 8000), jax.random.split(KEY, 64), method="bandit"
     )
     assert np.all(found.adversary.argmax(1) == 2)
-    assert np.all(found.samples[:, 2] > 0.8 * 8000)
+    assert np.all(found.samples[:, 2] > 6400)
     np.testing.assert_allclose(found.worst, 0.5)
     low, high = found.losses.interval
     assert np.mean((low <= 0.5) & (high >= 0.5)) > 0.95
@@ -248,7 +252,13 @@ def test_draws_have_the_right_law():
 
 @pytest.mark.parametrize(
     "plan",
-    [md.InTurn(), md.Drawn(), md.Drawn(3), md.Drawn(2, exploration=0.5), md.OneEach()],
+    [
+        md.InTurn(),
+        pytest.param(md.Drawn(), marks=pytest.mark.slow),
+        pytest.param(md.Drawn(3), marks=pytest.mark.slow),
+        md.Drawn(2, exploration=0.5),
+        md.OneEach(),
+    ],
     ids=["in turn", "one", "minibatch", "exploring", "one each"],
 )
 def test_plans_are_unbiased(plan):

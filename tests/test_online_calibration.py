@@ -312,8 +312,8 @@ def switched(weighting=None, adaptive=True):
 def test_adaptive_on_every_interval(weighting):
     forecaster, result = switched(weighting)
     experts = np.log(20 * 2 * 2000 / 0.01)
-    lengths = np.repeat([50, 200, 800, 2000], [78, 72, 48, 1])
-    starts = np.concatenate([np.arange(1, 2002 - n, 25) for n in (50, 200, 800, 2000)])
+    pairs = [(s, n) for n in (50, 200, 800, 2000) for s in range(1, 2002 - n, 25)]
+    starts, lengths = np.array(pairs).T
     found = jax.vmap(
         lambda p, y, level: (
             cal.interval_residuals(

@@ -86,7 +86,7 @@ def test_every_zero_sum_game_to_rounding():
     assert (inside.gap <= 1e-9).all()
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (3, 3, 3)])
+@pytest.mark.parametrize("shape", [(4, 5), pytest.param((3, 3, 3), marks=pytest.mark.slow)])
 def test_never_worse_than_the_solver_inside_and_mostly_exact(shape):
     rng = np.random.default_rng(1)
     payoffs = rng.uniform(-1, 1, (32, len(shape), *shape))

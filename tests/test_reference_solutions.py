@@ -127,11 +127,13 @@ def check_correlated(notion, gap, learner, max_steps, tol, least):
 
 
 @needs_shared
+@pytest.mark.slow
 def test_every_sample_game_is_solved_or_honestly_not():
     check_nash(max_steps=200, least=105)
 
 
 @needs_shared
+@pytest.mark.slow
 def test_coarse_correlated_totals_stay_within_their_bounds():
     learner = learners.PredictiveRegretMatchingPlus()
     check_correlated("cce", metrics.coarse_correlated_gap, learner, 600, 1e-3, least=105)

@@ -270,7 +270,11 @@ ADAPTIVE = {
 }
 
 
-@pytest.mark.parametrize("name", ADAPTIVE)
+@pytest.mark.parametrize(
+    "name",
+    ["extragradient", "mirror-prox"]
+    + [pytest.param(name, marks=SLOW) for name in ("optimistic", "regret-matching")],
+)
 def test_default_steps_solve_every_game_whatever_its_scale(name):
     solver, tolerance, fraction = ADAPTIVE[name]
 

@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gamejax._types import Numbers, Scalar
-from gamejax.calibration._forecasts import as_forecasts
+from gamejax.calibration._forecasts import as_forecasts, map_in_batches
 
 _EXPONENTS = {"group": 0.0, "sqrt": 0.5, "points": 1.0}
-_NUMBERS_AT_ONCE = 2**22
 
 
 def by_group(
@@ -63,15 +62,26 @@ def by_group(
         raise ValueError(
             f'normalization must be "group", "sqrt" or "points", got {normalization!r}.'
         )
-    matrix = matrix.astype(scores.dtype).T
-    shares = matrix if weights is None else matrix * weights[None]
-    mass = shares.sum(1) / (scores.shape[0] if weights is None else weights.sum())
+    exponent = jnp.asarray(_EXPONENTS[normalization], scores.dtype)
+    return _by_group(measure, scores, labels, matrix, weights, exponent, options)
 
+
+@eqx.filter_jit
+def _by_group(
+    measure: Callable[..., Scalar],
+    scores: Array,
+    labels: Array,
+    matrix: Array,
+    weights: Array | None,
+    exponent: Scalar,
+    options: dict[str, Any],
+) -> Float[Array, " groups"]:
     def error(share: Array) -> Array:
         return measure(scores, labels, weights=share, **options)
 
-    batch = max(1, min(matrix.shape[0], _NUMBERS_AT_ONCE // scores.shape[0]))
-    found = jax.lax.map(error, shares, batch_size=batch)
+    weights = jnp.ones_like(scores) if weights is None else weights
+    shares = matrix.T.astype(scores.dtype) * weights[None]
+    mass = shares.sum(1) / weights.sum()
+    found = map_in_batches(error, shares, scores.shape[0])
     empty = mass == 0
-    factor = jnp.where(empty, 1, mass) ** _EXPONENTS[normalization]
-    return jnp.where(empty, 0, found * factor)
+    return jnp.where(empty, 0, found * jnp.where(empty, 1, mass) ** exponent)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from gamejax._types import Numbers, Scalar
+from gamejax._types import Scalar
 
 
 class AbstractLaw(eqx.Module):

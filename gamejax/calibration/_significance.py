@@ -13,7 +13,7 @@ from gamejax.calibration._forecasts import as_scores, check_labels, map_in_batch
 
 
 class CalibrationTest(eqx.Module):
-    """What a statistic is, and what it would be if the forecasts were perfectly calibrated.
+    r"""What a statistic is, and what it would be if the forecasts were perfectly calibrated.
 
     Attributes:
         statistic: of the labels given; any shape.
@@ -22,7 +22,7 @@ class CalibrationTest(eqx.Module):
         null_mean: mean of the statistic over redrawn labels, the part of it that is chance.
         null_std: its standard deviation.
         family_p_value: of all entries at once: that of the largest standardized entry. A family of
-            true null hypotheses falls below $\\alpha$ with probability at most $\\alpha$.
+            true null hypotheses falls below $\alpha$ with probability at most $\alpha$.
     """
 
     statistic: Float[Array, "..."]
@@ -62,8 +62,9 @@ def calibration_test(
 
     Args:
         statistic: a function `(scores, labels) -> array` that JAX can trace, large for bad
-            forecasts; labels come as numbers of the type of the scores, classes as `int32`: `gamejax.calibration.ece`, errors per group, the largest of them. It is
-            compiled once for each function object; arrays that it needs are best bound with
+            forecasts; labels come as numbers of the type of the scores, classes
+            as `int32`. For instance `ece`, errors per group, the largest of them. It is compiled
+            once for each function object; arrays that it needs are best bound with
             `jax.tree_util.Partial`.
         scores: probabilities, `(T,)` of label 1, or `(T, k)` of each of `k` classes.
         labels: `(T,)`, 0 or 1, or the index of the class.
@@ -114,8 +115,11 @@ def _test(
     null = map_in_batches(redrawn, jnp.arange(num_draws, dtype=jnp.int32), scores.size)
     mean, std = null.mean(0), null.std(0)
 
+    every = jnp.concatenate([found[None], null])
+    center, scale = every.mean(0), every.std(0)
+
     def largest(values: Array) -> Array:
-        return safe_divide(values - mean, std).max()
+        return safe_divide(values - center, scale).max()
 
     largest_found, largest_null = largest(found), jax.vmap(largest)(null)
     return CalibrationTest(

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,7 +14,7 @@ from gamejax._types import Numbers, Scalar
 from gamejax.calibration._decision import swap_calibration, u_calibration
 from gamejax.calibration._distance import interval_ce
 from gamejax.calibration._ece import ece
-from gamejax.calibration._forecasts import binary_digits
+from gamejax.calibration._forecasts import binary_digits, map_in_batches
 from gamejax.calibration._kernel import laplace_kernel_ce, two_bin_error
 from gamejax.calibration._laws import AbstractInformedForecaster, AbstractLaw, Truthful
 from gamejax.calibration._smooth import smooth_ce
@@ -26,7 +25,6 @@ ENUMERATED_UP_TO = 12
 """Up to so many rounds expectations are sums over all sequences of outcomes."""
 
 _MOST_LEAVES = 2**22
-_NUMBERS_AT_ONCE = 2**20
 
 Measure = Callable[[Array, Array], Scalar]
 
@@ -134,43 +132,47 @@ def truthfulness(
         fresh = None if key is None else jax.random.fold_in(key, 1)
         measures = paper_measures(horizon, key=fresh)
     if horizon <= ENUMERATED_UP_TO:
-        outcomes = _sequences(horizon, law.dtype)
-        chances = jax.vmap(law.probability)(outcomes)
-    else:
-        keys = jax.random.split(key, num_samples)
-        outcomes = jax.vmap(lambda k: law.sample(key=k))(keys)
-        chances = None
-    said = [jax.vmap(lambda x, f=f: f(law, x))(outcomes) for f in (Truthful(), strategy)]
+        key = None
+    said, outcomes, chances = _played(law, strategy, key, num_samples)
     return {
-        name: Payment(*_expectations(measure, *said, outcomes, chances))
-        for name, measure in measures.items()
+        name: _expectations(measure, said, outcomes, chances) for name, measure in measures.items()
     }
 
 
-def _expectations(
-    measure: Measure, honest: Array, other: Array, outcomes: Array, chances: Array | None
-) -> tuple[Scalar, Scalar, Scalar, Scalar]:
-    values = _measured(measure, jnp.stack([honest, other]), jnp.stack([outcomes] * 2))
+@eqx.filter_jit
+def _played(
+    law: AbstractLaw,
+    strategy: AbstractInformedForecaster,
+    key: PRNGKeyArray | None,
+    num_samples: int,
+) -> tuple[Array, Array, Array | None]:
+    """Honest and strategic forecasts, outcomes, and the probability of each if not sampled."""
+    if key is None:
+        numbers = jnp.arange(2**law.horizon, dtype=jnp.int32)
+        outcomes = binary_digits(numbers, law.horizon).astype(law.dtype)
+        chances = jax.vmap(law.probability)(outcomes)
+    else:
+        outcomes = jax.vmap(lambda k: law.sample(key=k))(jax.random.split(key, num_samples))
+        chances = None
+    said = [jax.vmap(lambda x, f=f: f(law, x))(outcomes) for f in (Truthful(), strategy)]
+    return jnp.stack(said), outcomes, chances
+
+
+@eqx.filter_jit
+def _expectations(measure: Measure, said: Array, outcomes: Array, chances: Array | None) -> Payment:
+    values = _measured(measure, said, jnp.stack([outcomes] * 2))
     if chances is not None:
         truth, strategy = (values * chances[None]).sum(1)
-        return truth, strategy, jnp.zeros_like(truth), jnp.zeros_like(truth)
-    truth, strategy = values.mean(1)
-    return truth, strategy, *(values.std(1, ddof=1) / values.shape[1] ** 0.5)
+        return Payment(truth, strategy, jnp.zeros_like(truth), jnp.zeros_like(truth))
+    return Payment(*values.mean(1), *(values.std(1, ddof=1) / values.shape[1] ** 0.5))
 
 
 def _measured(measure: Measure, scores: Array, labels: Array) -> Float[Array, "..."]:
     """The measure of sequences in the last axis."""
     shape, horizon = scores.shape[:-1], scores.shape[-1]
     pairs = scores.reshape(-1, horizon), labels.reshape(-1, horizon)
-    batch = max(1, min(len(pairs[0]), _NUMBERS_AT_ONCE // (64 * horizon)))
-    run = jax.jit(lambda p: jax.lax.map(lambda pair: measure(*pair), p, batch_size=batch))
-    return run(pairs).reshape(shape)
-
-
-def _sequences(horizon: int, dtype: Any) -> Float[Array, "sequences rounds"]:
-    """All binary sequences."""
-    numbers = jnp.arange(2**horizon, dtype=jnp.int32)
-    return binary_digits(numbers, horizon).astype(dtype)
+    # A subsampled measure looks at some hundred subsets of each.
+    return map_in_batches(lambda pair: measure(*pair), pairs, 256 * horizon).reshape(shape)
 
 
 def optimal_forecasts(measure: Measure, law: AbstractLaw, actions: Numbers) -> OptimalForecasts:
@@ -197,6 +199,12 @@ def optimal_forecasts(measure: Measure, law: AbstractLaw, actions: Numbers) -> O
             f"actions must be a vector of K forecasts with (2 K)**{horizon} at most "
             f"{_MOST_LEAVES:,}, got shape {grid.shape}."
         )
+    return _optimal(measure, law, grid)
+
+
+@eqx.filter_jit
+def _optimal(measure: Measure, law: AbstractLaw, grid: Array) -> OptimalForecasts:
+    horizon, base = law.horizon, 2 * grid.shape[0]
     leaves = jnp.arange(base**horizon, dtype=jnp.int32)
     places = base ** jnp.arange(horizon - 1, -1, -1, dtype=jnp.int32)
     digits = (leaves[:, None] // places[None]) % base
@@ -242,6 +250,11 @@ def balanced_books_errors(num_coins: int) -> BalancedBooksErrors:
     """
     if not isinstance(num_coins, int) or num_coins < 1:
         raise ValueError(f"num_coins must be an integer of at least 1, got {num_coins!r}.")
+    return _balanced_books_errors(num_coins)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _balanced_books_errors(num_coins: int) -> BalancedBooksErrors:
     a = jnp.asarray(float(num_coins))
     count = jnp.arange(num_coins + 1).astype(a.dtype)
     chance = _binomial_chance(a, count)

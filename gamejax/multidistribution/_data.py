@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from gamejax._types import Scalar, State, Strategy, Utility
@@ -170,7 +171,8 @@ class Parametric(AbstractProblem):
 
     def loss(self, predictor: Strategy, examples: tuple[Array, ...]) -> Float[Array, " draws"]:
         model = self.model(predictor)
-        return jax.vmap(lambda example: self.function(model, *example))(examples)
+        losses = jax.vmap(lambda example: self.function(model, *example))(examples)
+        return losses.astype(self.dtype)
 
     def gradient(
         self,
@@ -187,7 +189,9 @@ class Parametric(AbstractProblem):
         return jax.grad(lambda p: jnp.vdot(weights, self.expected_losses(p)))(predictor)
 
 
-def _of_type(row: ArrayLike, dtype: Any) -> np.ndarray:
+def _of_type(row: ArrayLike, dtype: Any) -> Any:
     """Floating-point rows in the type of the parameters; others as they are."""
+    if isinstance(row, Tracer):
+        return row  # refused with a sentence of its own
     array = np.asarray(row)
     return array.astype(dtype) if array.dtype.kind == "f" else array

@@ -10,9 +10,9 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from gamejax._checks import check_count
 from gamejax._joint import Joint
-from gamejax._loop import run_to_tolerance
+from gamejax._numerics import vary_like
 from gamejax._solution import RESULTS
-from gamejax._solve import begin
+from gamejax._solve import strong
 from gamejax._types import Scalar, State, Strategy
 from gamejax.learners import AbstractLearner, GradientAscent, Hedge
 from gamejax.multidistribution._data import Parametric
@@ -252,15 +252,12 @@ def _play(
     solver = SelfPlay((learner, chosen.adversary), averaging=averaging)
     profile = None if start is None else (start, game.strategy_sets[1].center(game.dtype))
 
-    def nothing(game: Any, profile: Any) -> Scalar:
-        return jnp.zeros((), game.dtype)
-
-    progress = run_to_tolerance(
-        solver, game, nothing, begin(solver, game, nothing, key, profile, None),
-        tol=-1.0, max_steps=steps, check_every=steps, key=key,
-    )  # fmt: skip
-    state = progress.state
-    vouched = averaging.value(state.average, state.strategies)
+    # Step keys are fold_in(key, step); no run gets to this number, so it marks the beginning.
+    first = jax.random.fold_in(key, 2**31 - 1)
+    state = solver.init(game, key=first, dtype=game.dtype, start=profile)
+    state = vary_like(jax.tree.map(strong, state), game)
+    state = solver.advance(game, state, jnp.zeros((), jnp.int32), steps, key=key)
+    vouched = solver.profile(state)
     assert not isinstance(vouched, Joint)
     predictor, weights = vouched
     expected = problem.expected_losses(predictor) if problem.knows_expectations else None
@@ -272,7 +269,7 @@ def _play(
     losses, deterministic = judge(
         problem, test, predictor, state.game.pools, num_fresh, delta, jax.random.fold_in(key, FRESH)
     )
-    running = progress.result == RESULTS.running
+    status = solver.status(state)
     return OnDemandResult(
         predictor=predictor,
         losses=losses,
@@ -281,11 +278,11 @@ def _play(
         value_bound=value_bound,
         adversary=weights,
         samples=state.game.counts,
-        num_steps=progress.steps,
-        rounds=progress.steps // chosen.every,
+        num_steps=state.step,
+        rounds=state.step // chosen.every,
         bound=bound,
         exhausted=problem.exhausted(state.game.pools) & problem.exists(),
-        result=RESULTS.where(running, RESULTS.successful, progress.result),
+        result=RESULTS.where(status == RESULTS.running, RESULTS.successful, status),
         mask=problem.mask,
         static=(problem.static,) if isinstance(problem, Parametric) else None,
         name=NAMES[method] if start is None else "group DRO",

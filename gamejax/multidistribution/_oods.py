@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gamejax._joint import Joint
+from gamejax._numerics import safe_log
 from gamejax._solve import play
 from gamejax._types import Numbers, Profile, Scalar, State, Strategy, Utility
 from gamejax.games import AbstractGame, Labels
@@ -197,6 +198,7 @@ def maximize_on_demand(
     margin: float | Scalar = 2.0,
     geometry: Geometry = "box",
     gradient_range: float | Scalar = 1.0,
+    start: Strategy | None = None,
     key: PRNGKeyArray | None = None,
 ) -> OnDemandMaximum:
     r"""Maximise a concave function on the simplex with few sampling rounds (LazyHedge).
@@ -212,6 +214,8 @@ def maximize_on_demand(
         margin: $C > 1$.
         geometry: `"box"`, `"ellipsoid"` or a boolean array (True: ellipsoid).
         gradient_range: $R$, largest minus smallest entry of a gradient; only `bound` needs it.
+        start: $w_1$, with no entry 0; default uniform. Where it is far from uniform, `bound` has
+            $\max_i \ln(1/w_{1,i})$ in place of $\ln k$.
         key: for objectives that draw.
 
     References:
@@ -219,14 +223,18 @@ def maximize_on_demand(
     """
     game = OnDemandOptimization(objective, margin, geometry)
     solver = SelfPlay(Hedge(learning_rate))
-    solution = play(game, solver, num_steps, key=key, record=num_steps).solution
-    point = solution.profile[0]
+    init = None if start is None else (start,)
+    solution = play(game, solver, num_steps, key=key, init=init, record=num_steps).solution
+    profile: Any = solution.profile
+    point = profile[0]
     rate, span = (jnp.asarray(x, point.dtype) for x in (learning_rate, gradient_range))
-    regret = game.strategy_sets[0].entropy_range(point.dtype) / (rate * num_steps)
+    distance = game.strategy_sets[0].entropy_range(point.dtype)
+    if start is not None:
+        distance = -safe_log(start.min())
     return OnDemandMaximum(
         point=point,
         value=game.expected_payoffs((point,))[0],
         caps=solution.state.game[0],
-        bound=regret + rate * span * span / 8,
+        bound=distance / (rate * num_steps) + rate * span * span / 8,
         gap=solution.gap,
     )

@@ -1,5 +1,6 @@
 """Pictures of calibration: reliability by group, and which measures reward lying."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -148,7 +149,8 @@ def _panel(
 ) -> None:
     ax.plot([0, 1], [0, 1], color="0.5", lw=0.9, ls=(0, (4, 3)), zorder=1)
     said = []
-    for color, marker, (name, values) in zip(cycle(len(curves)), _MARKERS, curves.items()):
+    looks = zip(cycle(len(curves)), itertools.cycle(_MARKERS), curves.items(), strict=False)
+    for color, marker, (name, values) in looks:
         curve = _curve(values, outcomes, weights, num_bins, level)
         ax.fill_between(curve.forecast, curve.low, curve.high, color=color, alpha=0.22, lw=0)
         ax.plot(
