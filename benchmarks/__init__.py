@@ -26,4 +26,9 @@ QUESTIONS = {
     "logit": "benchmarks.logit",
     "gpu": "benchmarks.gpu",
     "bandits": "benchmarks.bandits",
+    "adaptivity": "benchmarks.adaptivity",
+    "calibration_measures": "benchmarks.calibration_measures",
+    "truthfulness": "benchmarks.truthfulness",
+    "on_demand": "benchmarks.on_demand",
+    "worst_group": "benchmarks.worst_group",
 }

@@ -33,7 +33,8 @@ def main(data: Path | None = None, small: bool = False) -> dict[str, float]:
     held_out = np.random.default_rng(0).random(len(labels)) < 0.3
     rows, kept = (features[~held_out], labels[~held_out]), groups[~held_out]
     start = jnp.zeros(features.shape[1], jnp.float32)
-    options = {"rows": rows, "loss_bound": 3.0}
+    # As one group, beside empty ones: everything has the same shape and is compiled once.
+    options = {"rows": rows, "loss_bound": 3.0, "num_groups": len(names)}
     everyone = md.Parametric(start, log_loss, groups=np.zeros_like(kept), **options)
     by_group = md.Parametric(start, log_loss, groups=kept, **options)
     judge = md.Parametric(start, mistake, (features[held_out], labels[held_out]), groups[held_out])

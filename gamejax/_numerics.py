@@ -143,7 +143,7 @@ def hash_lots(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]
     return (word ^ (word >> 15)) * (second | 1)
 
 
-def hash_key(key: PRNGKeyArray, number: Array) -> PRNGKeyArray:
+def hash_key(key: PRNGKeyArray, number: Array | int) -> PRNGKeyArray:
     """`jax.random.fold_in` by the hash of `hash_words`: a tenth of the price on a CPU."""
     data = jax.random.key_data(key)
     other = jnp.uint32(0x85EBCA6B) * jnp.arange(1, len(data) + 1, dtype=jnp.uint32)

@@ -23,11 +23,15 @@ from gamejax._checks import (
 )
 from gamejax._loop import Certify, Progress, judge, run_recorded, run_to_tolerance, run_unrolled
 from gamejax._numerics import vary_like
+from gamejax._side_by_side import few_at_once
 from gamejax._solution import RESULTS, Solution, Trajectory
 from gamejax._statistics import statistics
 from gamejax._types import Scalar, State, Strategy
 from gamejax.games import AbstractGame
 from gamejax.solvers import AbstractSolver, default_solver
+
+AT_ONCE = 64
+"""Games side by side on a CPU under `jax.vmap`: what the kernels of self-play take at once."""
 
 
 class Record(eqx.Module):
@@ -189,15 +193,19 @@ def _solve(
             key=key, checkpoints=adjoint.checkpoints,
         )  # fmt: skip
         return conclude(solver, game, certify, progress, tol, progress.state)
-    fixed_game, fixed_solver, profile, previous = jax.lax.stop_gradient(
-        (game, solver, profile, previous)
-    )
-    fixed_certify = fixed_solver.certificate if gap is None else gap
-    start = begin(fixed_solver, fixed_game, fixed_certify, key, profile, previous)
-    progress = run_to_tolerance(
-        fixed_solver, fixed_game, fixed_certify, start, tol=jax.lax.stop_gradient(tol),
-        max_steps=limits[0], check_every=limits[1], key=key,
-    )  # fmt: skip
+
+    def run(
+        game: AbstractGame, solver: AbstractSolver, tol: Any, limits: Any, key: Any, *init: Any
+    ) -> Progress:
+        certify = solver.certificate if gap is None else gap
+        start = begin(solver, game, certify, key, *init)
+        return run_to_tolerance(
+            solver, game, certify, start, tol=tol, max_steps=limits[0], check_every=limits[1],
+            key=key,
+        )  # fmt: skip
+
+    fixed = jax.lax.stop_gradient((game, solver, tol, profile, previous))
+    progress = few_at_once(run, AT_ONCE)(*fixed[:3], limits, key, *fixed[3:])
     solution = conclude(solver, game, certify, progress, tol, progress.state)
     if isinstance(adjoint, Implicit):
         successful = solution.result == RESULTS.successful

@@ -49,8 +49,11 @@ def test_enumeration_agrees_with_the_binomial_sums():
 
 
 def test_balanced_books_fool_every_measure_but_the_subsampled_one():
-    found = cal.truthfulness(cal.coin_then_sure(1, 1, 1), cal.BalancedBooks())
-    for name in ("ece", "smooth_ce", "interval_ce", "laplace_kernel_ce"):
+    every = cal.paper_measures(3)
+    names = ("ece", "smooth_ce", "interval_ce", "laplace_kernel_ce", "ssce")
+    measures = {name: every[name] for name in names}
+    found = cal.truthfulness(cal.coin_then_sure(1, 1, 1), cal.BalancedBooks(), measures)
+    for name in names[:4]:
         np.testing.assert_allclose(found[name].strategy, 0, atol=1e-7, err_msg=name)
         np.testing.assert_allclose(found[name].truth, 0.5, atol=1e-9, err_msg=name)
     np.testing.assert_allclose(found["ssce"].truth, 0.25, atol=1e-12)
@@ -62,7 +65,7 @@ def test_sampled_expectations_agree_with_the_binomial_sums():
     found = cal.truthfulness(law, cal.BalancedBooks(), {"e": ECE}, key=KEY, num_samples=2000)["e"]
     exact = cal.balanced_books_errors(16).truth_smooth_ce
     assert abs(float(found.truth - exact)) < 4 * float(found.truth_error)
-    np.testing.assert_allclose(found.strategy, 0, atol=1e-12)
+    np.testing.assert_allclose([found.strategy, found.share, found.share_error], 0, atol=1e-12)
 
 
 def test_distinct_probabilities_fool_the_expected_calibration_error():

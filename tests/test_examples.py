@@ -14,6 +14,7 @@ from examples import (
     many_games,
     mechanism_design,
     stackelberg,
+    worst_group,
 )
 from gamejax import games
 
@@ -93,3 +94,12 @@ def test_a_leader_reaches_the_value_of_commitment(tmp_path, capsys):
     # Announcing both actions alike makes the follower choose the second, which pays 4 or 3.
     a, b = np.array([[2.0, 4.0], [1.0, 3.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])
     assert abs(stackelberg.commitment_value(a, b) - 3.5) < 1e-9
+
+
+@jax.numpy_dtype_promotion("standard")  # so that NumPy's integers may meet JAX's
+def test_the_worst_group_is_served(capsys):
+    errors = worst_group.main(small=True)
+    assert errors["worst group"] < 0.6 * errors["everyone alike"]
+    said = capsys.readouterr().out
+    assert "9,600 samples" in said
+    assert "odd, yes" in said

@@ -44,7 +44,7 @@ def midpoints():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("method", ["bandit", pytest.param("lazy", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["lazy", pytest.param("bandit", marks=pytest.mark.slow)])
 def test_the_midpoint_of_two_groups(midpoints, method):
     run = functools.partial(md.group_dro, midpoints, SGD, method=method, num_fresh=5)
     found = jax.jit(jax.vmap(lambda key: run(num_steps=4000, key=key)))(jax.random.split(KEY, 8))
@@ -111,12 +111,11 @@ def test_a_network_learns_and_a_test_set_judges(groups_of_points):
     problem = make(loss=network_loss, loss_bound=3.0)
     mistakes = make(loss=classify)
     assert problem.dtype == np.float32
-    before = md.evaluate(problem, problem.parameters).worst
     found = md.group_dro(
         problem, ADAM, num_steps=600, batch_size=16, averaging=solvers.Last(),
         adversary_rate=0.05, test=problem, key=KEY,
     )  # fmt: skip
-    assert found.worst < 0.6 * before
+    assert found.worst < 0.45  # guessing has ln 2
     np.testing.assert_allclose(found.losses.losses, found.expected, rtol=1e-5)
     np.testing.assert_array_equal(found.losses.counts, np.bincount(groups))
     scores = jax.vmap(found.model)(jnp.asarray(x, jnp.float32))[:, 0]
@@ -127,6 +126,7 @@ def test_a_network_learns_and_a_test_set_judges(groups_of_points):
     assert "mixture" not in found.to_dict()
 
 
+@pytest.mark.slow
 def test_pools_of_a_model_run_out(groups_of_points):
     x, y, groups = groups_of_points
     problem = md.Parametric(jnp.zeros(2), logistic, (x, y), groups, replace=False)

@@ -12,7 +12,7 @@ LAYERS = [
     {"_joint"},
     {"_types"},
     {"_numerics", "_solution", "_interior_point", "_linear_program", "_trailing", "_compile"},
-    {"_lanes", "_apart", "_persistent"},
+    {"_lanes", "_apart", "_persistent", "_side_by_side"},
     {"regularizers"},
     {"sets"},
     {"games", "feedback"},

@@ -48,7 +48,7 @@ def at_horizons(sequence, replications=32):
 
 @pytest.mark.parametrize(
     "sequence",
-    [cal.Coins(), cal.Contrarian(), cal.Coins(0.1, 0.9, 500.0)],
+    [cal.Coins(0.5, 0.5), cal.Contrarian(), cal.Coins(0.1, 0.9, 500.0)],
     ids=["fair-coin", "contrarian", "drift"],
 )
 def test_errors_stay_below_the_bound_and_grow_like_the_root(sequence):
@@ -155,7 +155,7 @@ def test_scores_do_not_overflow():
     value, unit = (np.asarray(x) for x in run(sums, groups))
     expected = (groups * np.sinh(sums.astype(np.longdouble))).sum(1)
     expected[3] = np.sinh(3.0)
-    np.testing.assert_allclose(value * np.exp(unit) / 2, expected.astype(float), rtol=1e-9)
+    np.testing.assert_allclose(value * np.exp(unit) / 2, expected.astype(float), rtol=1e-6)
     value, unit = run(jnp.float32([[700.0, -700.0]]), jnp.float32([[1.0, 0.5]]))
     assert np.isfinite(value).all()
     assert value.dtype == jnp.float32
@@ -281,8 +281,6 @@ def test_whole_sequences_as_data_and_their_records():
     np.testing.assert_allclose(one.residuals[2], sums, atol=1e-9)
     np.testing.assert_allclose(one.group_errors[2], np.abs(sums).max(0), atol=1e-9)
     assert not np.array_equal(one.forecasts[0], one.forecasts[1])
-    few = cal.forecast_online(forecaster, sequence, 600, key=KEY, num_replications=2)
-    np.testing.assert_array_equal(few.residuals, one.residuals[:2])
 
 
 def test_ada_normal_hedge_weights():
@@ -308,7 +306,11 @@ def switched(weighting=None, adaptive=True):
     return forecaster, result
 
 
-@pytest.mark.parametrize("weighting", [cal.AdaNormalHedge(), cal.Prod(6)], ids=["anh", "prod"])
+@pytest.mark.parametrize(
+    "weighting",
+    [cal.AdaNormalHedge(), pytest.param(cal.Prod(6), marks=pytest.mark.slow)],
+    ids=["anh", "prod"],
+)
 def test_adaptive_on_every_interval(weighting):
     forecaster, result = switched(weighting)
     experts = np.log(20 * 2 * 2000 / 0.01)
@@ -408,6 +410,7 @@ def test_laws_over_a_net_solve_the_game():
         assert float(found) <= np.abs(g).sum(1).max() / 4 + 1e-12
 
 
+@pytest.mark.slow
 def test_best_response_bins_and_other_outcome_sets():
     """Binning functions of a user's: here the best responses of an agent (a Stackelberg game)."""
     utilities = np.array([[1.0, 0.0], [0.0, 1.0]])
@@ -440,6 +443,19 @@ def test_prod_keeps_its_second_order_promise():
     # ln(1 + x) >= x - x^2, which is the promise once ln W is bounded.
     lower = rates * gains.sum(0)[:, None] - rates**2 * (gains**2).sum(0)[:, None]
     assert np.all(np.asarray(state) >= lower)
+
+
+def test_the_benchmark_runs_and_draws(tmp_path):
+    pytest.importorskip("matplotlib").use("Agg")
+    from benchmarks import online_calibration
+
+    found = list(online_calibration.rows("tiny"))
+    assert {row["part"] for row in found} == {"rates", "speed"}
+    errors = {r["implementation"]: r["error"] for r in found if r["part"] == "speed"}
+    assert errors["gamejax float32"] == pytest.approx(errors["NumPy"], rel=0.6)
+    assert all(goal.measured is not None for goal in online_calibration.goals(found)[2:])
+    pictures = online_calibration.draw([({"cores": 1}, found)], tmp_path, "tiny")
+    assert all(picture.path.exists() for picture in pictures)
 
 
 @pytest.mark.parametrize(

@@ -52,32 +52,48 @@ def test_densities_and_samples():
     component, x = draw(jax.random.split(KEY, 20000))
     expected = [stats.multivariate_normal(m, c) for m, c in zip(means, covariances, strict=True)]
     logs = np.stack([np.log(w) + d.logpdf(x[:50]) for w, d in zip(weights, expected, strict=True)])
-    np.testing.assert_allclose(jax.vmap(mixture.log_joint)(x[:50]), logs.T, rtol=1e-9)
+    np.testing.assert_allclose(jax.jit(jax.vmap(mixture.log_joint))(x[:50]), logs.T, rtol=1e-9)
     np.testing.assert_allclose(np.bincount(component) / 20000, weights, atol=0.02)
     mine = np.asarray(x)[np.asarray(component) == 1]
     np.testing.assert_allclose(mine.mean(0), means[1], atol=0.1)
     np.testing.assert_allclose(np.cov(mine.T), covariances[1], rtol=0.1, atol=0.1)
 
 
-def test_fits_of_two_families():
-    true = cal.gaussian_mixture([0.3, 0.7], [[-2.0, 0.0], [2.0, 1.0]])
-    counts = cal.Mixture(jnp.array([0.4, 0.6]), jnp.array([[2.0, 9.0], [10.0, 3.0]]), cal.Poisson())
-    for mixture in (true, counts):
-        _, x = jax.vmap(mixture.sample)(jax.random.split(KEY, 1500))
-        fit = jax.jit(lambda x, family: cal.expectation_maximization(family, x, 2, key=KEY))
-        found, value = fit(x, mixture.family)
-        order = jnp.argsort(found.weights)
-        np.testing.assert_allclose(found.weights[order], mixture.weights, atol=0.04)
-        wanted = jax.tree.leaves(mixture.parameters)[0]
-        np.testing.assert_allclose(
-            jax.tree.leaves(found.parameters)[0][order], wanted, rtol=0.1, atol=0.15
-        )
-        # At least as likely as the truth, as a maximum is.
-        own = jax.nn.logsumexp(jax.vmap(mixture.log_joint)(x), axis=1).mean()
-        assert float(value) >= float(own) - 1e-3
+def check_fit(mixture, x):
+    fit = jax.jit(lambda x, family: cal.expectation_maximization(family, x, 2, key=KEY))
+    found, value = fit(x, mixture.family)
+    order = jnp.argsort(found.weights)
+    np.testing.assert_allclose(found.weights[order], mixture.weights, atol=0.04)
+    wanted = jax.tree.leaves(mixture.parameters)[0]
+    np.testing.assert_allclose(
+        jax.tree.leaves(found.parameters)[0][order], wanted, rtol=0.1, atol=0.15
+    )
+    # At least as likely as the truth, as a maximum is.
+    own = np.logaddexp.reduce(jax.jit(jax.vmap(mixture.log_joint))(x), axis=1).mean()
+    assert float(value) >= float(own) - 1e-3
 
 
-@pytest.mark.parametrize("form", ["discriminant", "likelihood"])
+def test_poisson_mixtures_are_fitted():
+    means, rng = np.array([[2.0, 9.0], [10.0, 3.0]]), np.random.default_rng(0)
+    mixture = cal.Mixture(jnp.array([0.4, 0.6]), jnp.asarray(means), cal.Poisson())
+    component = (rng.random(1500) < 0.6).astype(int)
+    x = rng.poisson(means[component]).astype(float)
+    logs = stats.poisson.logpmf(x[:5, None, :], means[None]).sum(2) + np.log([0.4, 0.6])
+    np.testing.assert_allclose(jax.jit(jax.vmap(mixture.log_joint))(x[:5]), logs, rtol=1e-9)
+    check_fit(mixture, x)
+
+
+@pytest.mark.slow
+def test_samples_of_both_families_are_fitted():
+    gaussian = cal.gaussian_mixture([0.3, 0.7], [[-2.0, 0.0], [2.0, 1.0]])
+    means = jnp.array([[2.0, 9.0], [10.0, 3.0]])
+    for mixture in (gaussian, cal.Mixture(jnp.array([0.4, 0.6]), means, cal.Poisson())):
+        check_fit(mixture, jax.jit(jax.vmap(mixture.sample))(jax.random.split(KEY, 1500))[1])
+
+
+@pytest.mark.parametrize(
+    "form", [pytest.param("discriminant", marks=pytest.mark.slow), "likelihood"]
+)
 def test_errors_with_the_true_groups(form):
     """The oracle of two known groups: well below the bound, about 10 at T = 1000."""
     horizon = 1000
@@ -98,11 +114,11 @@ def test_errors_with_the_true_groups(form):
 
 
 def test_identities_of_the_two_errors():
-    horizon = 500
+    horizon = 1000
     for mu in (1.0, 0.0, 50.0):
         sequence = pair(mu)
         result = cal.forecast_online(
-            known(sequence, "likelihood", horizon), sequence, horizon, key=KEY, num_replications=4
+            known(sequence, "likelihood", horizon), sequence, horizon, key=KEY, num_replications=8
         )
         sums, found = np.asarray(result.residuals), halves(result)
         ungrouped = sums[:, :, :2].sum(2)
@@ -119,41 +135,32 @@ def test_identities_of_the_two_errors():
 def test_the_conditional_mean_is_calibrated_for_both():
     """E[y|x] = sum_j lik_j(x) r_j leaves martingales of size sqrt T, in any bins."""
     mixture, rates, horizon = pair(0.5).mixture, np.array(RATES), 4000
-    component, x = jax.vmap(mixture.sample)(jax.random.split(KEY, horizon))
+    component, x = jax.jit(jax.vmap(mixture.sample))(jax.random.split(KEY, horizon))
     rng = np.random.default_rng(0)
     y = rng.random(horizon) < rates[np.asarray(component)]
-    groups = np.asarray(jnp.concatenate([jax.vmap(mixture.disc)(x), jax.vmap(mixture.lik)(x)], 1))
+    groups = np.asarray(jax.jit(jax.vmap(pair(0.5).groups))(x))
     forecast = groups[:, 2:] @ rates
     bins = np.eye(10)[np.minimum((forecast * 10).astype(int), 9)]
     sums = np.einsum("tb,tg,t->bg", bins, groups, y - forecast)
     assert np.abs(sums).max() <= 3 * np.sqrt(horizon)
 
 
-def test_a_cover_beats_clusters_that_come_late():
-    horizon, sequence = 2000, pair(1.0)
-    common = {"key": KEY, "num_replications": 8}
-    many, few = (
-        cal.forecast_subpopulations(
-            sequence,
-            horizon,
-            cal.Gaussian(),
-            2,
-            method=method,
-            form="likelihood",
-            num_draws=8,
-            exploring=cal.OnFeatures(None, cal.ConstantForecaster(44, 0.0)),
-            **common,
-        )
-        for method in ("cover", "cluster")
-    )
-    assert many.bank.num_groups == 16
-    assert few.bank.num_groups == 2
-    np.testing.assert_array_equal(few.online.times, [horizon])
-    # T0 = T^(2/3) = 159 rounds of a wrong constant, about half of whose outcomes are 1.
-    assert float(few.likelihood_error.mean()) > 0.2 * 159
-    assert float(many.likelihood_error.mean()) < 0.75 * float(few.likelihood_error.mean())
-    experts = 2 * 16 * 44
-    assert float(many.likelihood_error.max()) <= 45 + np.sqrt(2 * horizon * np.log(experts)) + 45
+def test_a_cover_of_unknown_groups():
+    horizon, sequence = 2000, pair(1.5)
+    found = cal.forecast_subpopulations(
+        sequence, horizon, cal.Gaussian(), 2, key=KEY, num_draws=6, num_replications=8,
+        exploration=200,
+    )  # fmt: skip
+    assert found.bank.num_groups == 12
+    np.testing.assert_array_equal(found.online.times, [horizon])
+    # The first draw is the fit: means near -1.5 and 1.5 in most runs.
+    means = np.sort(np.asarray(found.bank.mixtures.parameters.mean)[:, 0, :, 0], axis=1)
+    np.testing.assert_allclose(np.median(means, axis=0), [-1.5, 1.5], atol=0.3)
+    # Exploration forecasts 1/2, of which each component is .2 or .3 away.
+    bound = 0.3 * 200 + cal.MulticalibratedForecaster(44, 12, 0.1).bound(horizon)
+    assert float(found.likelihood_error.max()) <= bound
+    assert float(found.likelihood_error.mean()) < 2.5 * math.sqrt(horizon)
+    assert float(found.discriminant_error.mean()) < 2.5 * math.sqrt(horizon)
 
 
 @pytest.mark.slow
@@ -169,7 +176,8 @@ def test_rates_of_cover_and_clusters():
             )  # fmt: skip
             found.append(float(result.discriminant_error.mean()))
     slopes = {m: np.polyfit(np.log(horizons), np.log(e), 1)[0] for m, e in errors.items()}
-    assert 0.4 < slopes["cover"] < 0.6
+    # Both proved rates are upper bounds; the wrong constant makes that of clusters exact.
+    assert slopes["cover"] < 0.6
     assert 0.6 < slopes["cluster"] < 0.73
 
 

@@ -195,7 +195,7 @@ def _best_intervals(path: _Path) -> Int[Array, " cells"]:
 
     start = jnp.full_like(residuals, jnp.inf).at[0].set(0)
     _, firsts = jax.lax.scan(close, start, places)
-    _, interval = jax.lax.scan(back, jnp.full_like(places[0], size), places, reverse=True)
+    _, interval = jax.lax.scan(back, jnp.full_like(firsts[0], size), places, reverse=True)
     return interval
 
 

@@ -59,8 +59,9 @@ class CategoricalColumn:
 
         Of two classes the second gives the order, of more each gives one.
         """
-        index: dict[Any, int] = {}
-        codes = np.array([index.setdefault(_key(v), len(index)) for v in values.tolist()])
+        keys = [_key(v) for v in values.tolist()]
+        index = {key: number for number, key in enumerate(sorted(set(keys), key=str))}
+        codes = np.array([index[key] for key in keys])
         count = np.bincount(codes, minlength=len(index))
         ranks = []
         for own in outcome.T[1:] if outcome.shape[1] == 2 else outcome.T:
@@ -71,7 +72,7 @@ class CategoricalColumn:
 
     @property
     def categories(self) -> list[Any]:
-        """The categories, in the order in which they came."""
+        """The categories, in the order of their names."""
         return list(self.index)
 
     def encode(self, values: NDArray[Any], encoding: Encoding) -> NDArray[Any]:
@@ -140,10 +141,19 @@ class Encoder:
         return matrix if self.encoding == "splits" else np.ascontiguousarray(matrix.T)
 
 
-def group_matrix(table: Any) -> NDArray[Any]:
-    """Groups as a matrix `(points, groups)`: categories one column each, shares as they are."""
-    columns = columns_of(table, "groups")
-    return Encoder.learn(columns, np.zeros((len(columns[0][1]), 2)), "groups")(columns, "float64")
+def group_matrix(table: Any, *, like: Any = None) -> NDArray[Any]:
+    """Groups as a matrix `(points, groups)`, from columns of categories or numbers.
+
+    Every category has a column, in the order of their names. Numbers in [0, 1] are shares as they
+    are, others are cut into five ranges of as many points each.
+
+    Args:
+        table: an array or a data frame.
+        like: the table whose categories and ranges are meant; default `table`.
+    """
+    known = columns_of(table if like is None else like, "groups")
+    encoder = Encoder.learn(known, np.zeros((len(known[0][1]), 2)), "groups")
+    return encoder(columns_of(table, "groups"), "float64")
 
 
 def columns_of(table: Any, argument: str) -> Table:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from gamejax._joint import Sparse
+from gamejax._joint import Joint, Sparse
 from gamejax._numerics import HIGHEST
 from gamejax._types import Numbers, Scalar, State
 from gamejax.calibration._forecaster import (
@@ -128,7 +128,10 @@ class ExpertForecaster(AbstractForecaster):
         solved = self.minimax.advance(
             game, begun, jnp.zeros((), jnp.int32), self.solver_steps, key=None
         )
-        found = self.minimax.profile(solved)[1]
+        profile = self.minimax.profile(solved)
+        if isinstance(profile, Joint):
+            raise TypeError("minimax must be a solver that gives one strategy to each player.")
+        found = profile[1]
         return Law(Sparse(jnp.arange(self.num_points, dtype=jnp.int32), found), self.points)
 
     def slack(self, state: ExpertState, context: Any = None) -> Scalar:

@@ -295,8 +295,8 @@ def cover(
     def importance(key: PRNGKeyArray) -> Array:
         return -jnp.log(uniform(hash_key(key, num_components), points.dtype, points.shape[:1]))
 
-    equal = jnp.ones((STARTS, len(points)), points.dtype)
-    weights = jnp.concatenate([equal, jax.vmap(importance)(keys[STARTS:])])
+    plain = (jnp.arange(len(keys), dtype=jnp.int32) < STARTS)[:, None]
+    weights = jnp.where(plain, 1, jax.vmap(importance)(keys))
     fits, likelihoods = jax.vmap(lambda k, w: fit(key=k, importance=w))(keys, weights)
     best = jnp.argmax(likelihoods[:STARTS])
     bank = jax.tree.map(lambda x: jnp.concatenate([x[best][None], x[STARTS:]]), fits)

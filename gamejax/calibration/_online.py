@@ -66,6 +66,10 @@ class ForecastingGame(AbstractGame):
     forecaster: AbstractForecaster
     sequence: AbstractSequence
 
+    def __init__(self, forecaster: AbstractForecaster, sequence: AbstractSequence):
+        self.forecaster = forecaster
+        self.sequence = sequence
+
     @property
     def strategy_sets(  # pyright: ignore[reportIncompatibleVariableOverride]
         self,
@@ -81,8 +85,7 @@ class ForecastingGame(AbstractGame):
         return jnp.zeros(self.forecaster.num_points, self.dtype)
 
     def init(self, *, key: PRNGKeyArray | None, dtype: Any) -> ForecastingState:
-        if key is None:
-            raise ValueError("Forecasts are drawn at random: pass key=jax.random.key(seed).")
+        key = _require(key)
         begun = self.forecaster.init(dtype=dtype)
         values = self.forecaster.values(begun)
         sequence = self.sequence.init(key=hash_key(key, OUTCOME), dtype=values.dtype)
@@ -113,8 +116,7 @@ class ForecastingGame(AbstractGame):
         self, state: ForecastingState, law: Law, *, key: PRNGKeyArray | None, step: Array
     ) -> ForecastingState:
         """One round in which the forecast is drawn from `law`."""
-        if key is None:
-            raise ValueError("Forecasts are drawn at random: pass key=jax.random.key(seed).")
+        key = _require(key)
         level, forecast = law.draw(hash_key(key, DRAW))
         outcome, sequence = self.sequence.outcome(
             state.context, law, state.sequence, key=hash_key(key, OUTCOME), step=step
@@ -156,7 +158,7 @@ class Forecasting(AbstractSolver):
         self, game: Any, *, key: PRNGKeyArray | None, dtype: Any, start: Any = None
     ) -> SolverState:
         state = game.init(key=key, dtype=dtype)
-        return SolverState(jax.random.key_data(key)[:2], jnp.zeros((), jnp.int32), state)
+        return SolverState(jax.random.key_data(_require(key))[:2], jnp.zeros((), jnp.int32), state)
 
     def step(self, game: Any, state: SolverState, *, key: PRNGKeyArray | None) -> SolverState:
         step = state.step + 1
@@ -321,6 +323,12 @@ def play_rounds(
         solver, game, state, state.step, num_steps=num_rounds, every=every, record=record,
         key=None, unroll=1,
     )  # fmt: skip
+
+
+def _require(key: PRNGKeyArray | None) -> PRNGKeyArray:
+    if key is None:
+        raise ValueError("Forecasts are drawn at random: pass key=jax.random.key(seed).")
+    return key
 
 
 def check_outcomes(forecaster: AbstractForecaster, sequence: AbstractSequence) -> None:

@@ -13,7 +13,7 @@ from gamejax._loop import run_recorded
 from gamejax._numerics import HIGHEST, safe_divide
 from gamejax._solution import RESULTS
 from gamejax._solve import solve
-from gamejax._types import Numbers, Profile, Scalar, State
+from gamejax._types import Numbers, Scalar, State
 from gamejax.calibration._forecaster import AbstractForecaster, require
 from gamejax.calibration._online import Forecasting, ForecastingGame, check_outcomes
 from gamejax.calibration._sequences import AbstractSequence
@@ -33,6 +33,10 @@ class StepCalibrationGame(AbstractGame):
 
     scores: Float[Array, " points"]
     data: Data
+
+    def __init__(self, scores: Float[Array, " points"], data: Data):
+        self.scores = scores
+        self.data = data
 
     @property
     def strategy_sets(  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -113,7 +117,7 @@ class StepAudit(AbstractSolver):
     def profile(self, state: StepAuditState) -> tuple[Array]:
         return (state.scores,)
 
-    def certificate(self, game: Any, profile: Profile) -> Scalar:
+    def certificate(self, game: Any, profile: Any) -> Scalar:
         return find_worst(profile[0], game.data).error
 
     def status(self, state: StepAuditState) -> RESULTS:

@@ -191,7 +191,9 @@ class GridProd(AbstractLearner):
         key: PRNGKeyArray | None = None,
     ) -> tuple[Array, GridState]:
         rates = 0.5 ** jnp.arange(1, self.num_rates + 1, dtype=strategy.dtype)
-        dual = state.dual + jnp.log1p(jnp.maximum(rates[None, :] * feedback.utility[:, None], -0.999))
+        dual = state.dual + jnp.log1p(
+            jnp.maximum(rates[None, :] * feedback.utility[:, None], -0.999)
+        )
         weights = jax.nn.logsumexp(dual + jnp.log(rates)[None, :], axis=-1)
         return jax.nn.softmax(weights), GridState(dual)
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -34,6 +35,8 @@ class TreeAuditor(AbstractAuditor):
         num_levels: $m$.
         ridge: $\lambda \ge 0$, in curvature of points.
         least: the smallest curvature of a side of a split.
+        share: the part of the questions, drawn anew for every tree, that may be asked; all of them
+            where no key is given.
 
     References:
         chen2016; hebertjohnson2018.
@@ -43,6 +46,7 @@ class TreeAuditor(AbstractAuditor):
     num_levels: int = eqx.field(static=True, default=10)
     ridge: float | Scalar = 1.0
     least: float | Scalar = 0.2
+    share: float | Scalar = 0.5
 
     encoding = "splits"
 
@@ -56,9 +60,12 @@ class TreeAuditor(AbstractAuditor):
         masks = [jnp.ones_like(data[0])]
         sums = _answers(design, own, data)[None]
         total = data.sum(1)[None]
-        asked = []
+        asked, allowed = [], jnp.ones(sums.shape[1], bool)
+        if key is not None:
+            allowed = jax.random.bernoulli(key, self.share, allowed.shape)
         for level in range(self.depth):
-            best = jnp.argmax(self._gain(sums, total[:, None, :], width), axis=1).astype(jnp.int32)
+            gain = jnp.where(allowed[None], self._gain(sums, total[:, None, :], width), -jnp.inf)
+            best = jnp.argmax(gain, axis=1).astype(jnp.int32)
             asked.append(best)
             yes = _rows(design, own, best)
             left = jnp.take_along_axis(sums, best[:, None, None], axis=1)[:, 0]

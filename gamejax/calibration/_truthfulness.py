@@ -36,12 +36,14 @@ class Payment(eqx.Module):
         truth: the honest forecaster's error.
         strategy: the other's.
         truth_error, strategy_error: standard errors; 0 where every sequence was looked at.
+        share_error: the standard error of `share`; both were tried on the same sequences.
     """
 
     truth: Scalar
     strategy: Scalar
     truth_error: Scalar
     strategy_error: Scalar
+    share_error: Scalar
 
     @property
     def share(self) -> Scalar:
@@ -163,8 +165,11 @@ def _expectations(measure: Measure, said: Array, outcomes: Array, chances: Array
     values = _measured(measure, said, jnp.stack([outcomes] * 2))
     if chances is not None:
         truth, strategy = (values * chances[None]).sum(1)
-        return Payment(truth, strategy, jnp.zeros_like(truth), jnp.zeros_like(truth))
-    return Payment(*values.mean(1), *(values.std(1, ddof=1) / values.shape[1] ** 0.5))
+        return Payment(truth, strategy, *jnp.zeros((3,), truth.dtype))
+    truth, strategy = values.mean(1)
+    difference = values[1] - safe_divide(strategy, truth) * values[0]
+    spread = jnp.stack([*values, difference]).std(1, ddof=1) / values.shape[1] ** 0.5
+    return Payment(truth, strategy, spread[0], spread[1], safe_divide(spread[2], truth))
 
 
 def _measured(measure: Measure, scores: Array, labels: Array) -> Float[Array, "..."]:

@@ -1,5 +1,6 @@
 """Many distributions: one predictor that is good on every one, from few samples."""
 
+from gamejax.multidistribution._boosted_models import BoostedModels as BoostedModels
 from gamejax.multidistribution._boosting_plan import BoostingPlan as BoostingPlan
 from gamejax.multidistribution._boosting_plan import boosting_plan as boosting_plan
 from gamejax.multidistribution._data import ExampleLosses as ExampleLosses

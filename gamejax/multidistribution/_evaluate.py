@@ -106,19 +106,8 @@ def of_all_rows(
     """Losses of the predictor and of the deterministic one made of it, on every row once."""
     rows = problem.data.rows
     kinds = problem.loss(predictor, rows), problem.deterministic_loss(predictor, rows)
-    first, second = (
-        None
-        if losses is None
-        else intervals(
-            problem,
-            problem.data.means(jnp.minimum(losses, problem.loss_bound)),
-            problem.data.sizes,
-            delta,
-        )
-        for losses in kinds
-    )
-    assert first is not None
-    return first, second
+    table = jnp.stack([jnp.minimum(k, problem.loss_bound) for k in kinds if k is not None], 1)
+    return intervals(problem, problem.data.means(table).T, problem.data.sizes, delta)
 
 
 _all_rows = jax.jit(of_all_rows)
@@ -152,23 +141,19 @@ def fresh(
         sums, seen, state = carry
         drawn, state = problem.draw(each, state, key=jax.random.fold_in(key, number))
         losses = problem.loss(predictor, drawn.examples)
-        losses = [losses, problem.deterministic_loss(predictor, drawn.examples)][:kinds]
+        losses = losses, problem.deterministic_loss(predictor, drawn.examples)
         within = number * chunk + jnp.arange(chunk, dtype=jnp.int32) < num_samples
-        able = drawn.available.reshape(chunk, count) & within[:, None]
+        able = drawn.available.reshape(chunk, count) & within[:, None] & problem.exists()[None]
 
-        def add(total: Array, values: Array) -> Array:
-            values = jnp.minimum(values, problem.loss_bound).reshape(chunk, count)
-            return total + jnp.where(able, values, 0).sum(0)
-
-        sums = [add(total, values) for total, values in zip(sums, losses, strict=True)]
+        table = jnp.stack([jnp.minimum(k, problem.loss_bound) for k in losses if k is not None])
+        sums = sums + jnp.where(able[None], table.reshape(kinds, chunk, count), 0).sum(1)
         return (sums, seen + able.sum(0, dtype=jnp.int32), state), None
 
-    zero = jnp.zeros(count, problem.dtype)
-    begin = vary_like(([zero] * kinds, jnp.zeros(count, jnp.int32), state), problem)
+    zero = jnp.zeros((kinds, count), problem.dtype)
+    begin = vary_like((zero, jnp.zeros(count, jnp.int32), state), problem)
     (sums, seen, _), _ = jax.lax.scan(look, begin, jnp.arange(chunks, dtype=jnp.int32))
-    means = [safe_divide(total, seen.astype(total.dtype), jnp.nan) for total in sums]
-    found = [intervals(problem, mean, seen, delta) for mean in means]
-    return found[0], found[1] if kinds == 2 else None
+    means = safe_divide(sums, seen.astype(sums.dtype)[None], jnp.nan)
+    return intervals(problem, means, seen, delta)
 
 
 def _majority(
@@ -183,23 +168,22 @@ def _majority(
 
 
 def intervals(
-    problem: AbstractProblem, means: Losses, counts: Int[Array, " distributions"], delta: Any
-) -> WorstLoss:
-    """Confidence intervals of mean losses; the whole range where nothing was seen."""
-    bound = jnp.asarray(problem.loss_bound, means.dtype)
+    problem: AbstractProblem,
+    means: Float[Array, "kinds distributions"],
+    counts: Int[Array, " distributions"],
+    delta: Any,
+) -> tuple[WorstLoss, WorstLoss | None]:
+    """Confidence intervals of one or two kinds of mean losses; the whole range where none seen."""
+    bound, seen = jnp.asarray(problem.loss_bound, means.dtype), (counts > 0)[None]
     number = problem.exists().sum().astype(means.dtype)
     width = jnp.log(2 * number / jnp.asarray(delta, means.dtype))
     radius = safe_divide(width, counts.astype(means.dtype), jnp.inf)
     scaled = jnp.clip(jnp.nan_to_num(means / bound), 0, 1)
-    low, high = kl_interval(scaled, radius)
-    seen = counts > 0
-    return WorstLoss(
-        jnp.where(seen, means, jnp.nan),
-        bound * jnp.where(seen, low, 0),
-        bound * jnp.where(seen, high, 1),
-        counts,
-        problem.mask,
-    )
+    low, high = kl_interval(scaled, jnp.broadcast_to(radius, means.shape))
+    low, high = bound * jnp.where(seen, low, 0), bound * jnp.where(seen, high, 1)
+    means = jnp.where(seen, means, jnp.nan)
+    found = [WorstLoss(means[k], low[k], high[k], counts, problem.mask) for k in range(len(means))]
+    return found[0], found[1] if len(found) > 1 else None
 
 
 def kl_interval(

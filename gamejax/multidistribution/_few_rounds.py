@@ -1,7 +1,6 @@
 """`rounds` and `collaborative_learning`: good on every distribution, in few sampling rounds."""
 
 import functools
-import numbers
 from typing import Any, get_args
 
 import jax
@@ -10,10 +9,12 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from gamejax._checks import check_count
 from gamejax._loop import run_to_tolerance
-from gamejax._numerics import fold
 from gamejax._solution import RESULTS
 from gamejax._solve import begin
 from gamejax._types import Scalar
+from gamejax.multidistribution._boosted_models import Fit
+from gamejax.multidistribution._data import Parametric
+from gamejax.multidistribution._few_rounds_models import boost_models
 from gamejax.multidistribution._few_rounds_setup import (
     RoundsMethod,
     agnostic_bound,
@@ -23,10 +24,10 @@ from gamejax.multidistribution._few_rounds_setup import (
     planned_steps,
 )
 from gamejax.multidistribution._game import MultiDistributionGame
-from gamejax.multidistribution._mixture_state import MixtureState
+from gamejax.multidistribution._mixture_state import MixtureState, mixture
 from gamejax.multidistribution._observable import Geometry, as_geometry, check_margin
 from gamejax.multidistribution._on_demand import FRESH, judge
-from gamejax.multidistribution._problem import AbstractFiniteProblem
+from gamejax.multidistribution._problem import AbstractFiniteProblem, AbstractProblem
 from gamejax.multidistribution._result import OnDemandResult
 
 NAMES = {
@@ -119,15 +120,18 @@ def rounds(
 
 
 def collaborative_learning(
-    problem: AbstractFiniteProblem,
+    problem: AbstractFiniteProblem | Parametric,
     *,
     rounds: int | Int[Array, ""] | None = None,
     agnostic: bool = False,
     eps: float | Scalar = 0.1,
     delta: float | Scalar = 0.05,
     dimension: float | Scalar | None = None,
+    train_size: int | Scalar | None = None,
+    test_size: int | Scalar | None = None,
+    fit: Fit | None = None,
     num_fresh: int = 2000,
-    test: AbstractFiniteProblem | None = None,
+    test: AbstractProblem | None = None,
     key: PRNGKeyArray,
 ) -> OnDemandResult:
     r"""Collaborative learning: one classifier for $k$ distributions, in $r$ rounds.
@@ -142,20 +146,28 @@ def collaborative_learning(
     `agnostic=True` takes LazyHedge on ellipsoids, $\tilde O(\sqrt k)$ rounds: the mixture is within
     about $\varepsilon$ of the best, and its majority within a factor 2.
 
+    With `fit`, the learners are models: `problem` is a `Parametric` with losses 0 and 1 (mistakes).
+
     Args:
-        problem: a finite class, as in `rounds`; realizable unless `agnostic`.
+        problem: a finite class, as in `rounds`, or a `Parametric`; realizable unless `agnostic`.
         rounds: $r \ge 1$; default $\lceil\log_2 k\rceil$. The agnostic algorithm needs what it
             needs.
         agnostic: whether every hypothesis may err.
         eps: $\varepsilon$.
         delta: $\delta$.
         dimension: $d$; default $\ln H$, with which the theorem holds for finite classes.
+        train_size: $m$, in place of the theorem's; needed with `fit`.
+        test_size: $n$, likewise.
+        fit: `(parameters, examples, key) -> parameters` fits a model to the `train_size` examples
+            of a round, starting where the problem's model stands; `examples` is a tuple as the
+            problem's `rows`. Static: name it once.
         num_fresh: how many fresh examples of each distribution the predictor is judged on.
         test: another problem to judge it on.
         key: of all draws.
 
     Returns:
         An `OnDemandResult`; in the realizable case `deterministic` has the losses of the answer.
+        With `fit`, `predictor` holds the parameters of all voters, in a leading axis.
 
     Raises:
         TypeError, ValueError: an argument is unusable; the message names it.
@@ -168,9 +180,13 @@ def collaborative_learning(
             "rounds cannot be chosen with agnostic=True; gamejax.multidistribution.rounds trades "
             "them for samples by margin and geometry."
         )
+    if fit is not None or isinstance(problem, Parametric):
+        return boost_models(
+            problem, fit, rounds, eps, delta, train_size, test_size, num_fresh, test, key,
+        )  # fmt: skip
     return _checked(
         problem, "lazy_hedge" if agnostic else "boosting", eps, delta, rounds, 2.0, "ellipsoid",
-        None, (None, None, None, dimension), False, num_fresh, test, key,
+        None, (None, train_size, test_size, dimension), False, num_fresh, test, key,
     )  # fmt: skip
 
 
@@ -186,7 +202,7 @@ def _checked(
     given: tuple[Any, ...],
     exact: bool,
     num_fresh: int,
-    test: AbstractFiniteProblem | None,
+    test: Any,
     key: PRNGKeyArray,
 ) -> OnDemandResult:
     """Refuse unusable arguments, before anything is traced; then run."""
@@ -229,11 +245,11 @@ def _check(
         if value is not None:
             check_count(value, name, 1)
     for value, name in ((eps, "eps"), (delta, "delta")):
-        if isinstance(value, numbers.Real) and not 0 < value < 1:
+        if isinstance(value, int | float) and not 0 < value < 1:
             raise ValueError(f"{name} must lie between 0 and 1, got {value}.")
     names = ("learning_rate", "train_size", "test_size", "dimension")
     for value, name in zip(given, names, strict=True):
-        if isinstance(value, numbers.Real) and not value > 0:
+        if isinstance(value, int | float) and not value > 0:
             raise ValueError(f"{name} must be positive, got {value}.")
     if key is None or isinstance(key, int):
         raise TypeError("key must be a random key such as jax.random.key(0).")
@@ -276,13 +292,13 @@ def _rounds(
         tol=-1.0, max_steps=steps, check_every=steps, key=key,
     )  # fmt: skip
     state: MixtureState = progress.state
-    predictor, weights = solver.profile(state)
+    predictor, weights = mixture(state)
     expected = problem.expected_losses(predictor) if problem.knows_expectations else None
     value_bound = None
     if expected is not None:
         value_bound = problem.expected_gradient(predictor, weights).min()
     losses, deterministic = judge(
-        problem, test, predictor, state.pools, num_fresh, delta, fold(key, FRESH)
+        problem, test, predictor, state.pools, num_fresh, delta, jax.random.fold_in(key, FRESH)
     )
     if bound is None:
         bound = agnostic_bound(problem, solver, state, delta)

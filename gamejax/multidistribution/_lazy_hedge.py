@@ -190,7 +190,7 @@ class LazyHedge(AbstractSolver):
         if self.exact:
             means = problem.expected_losses(one_hot(latest, problem))
         else:
-            found = _totals.of_one(problem, latest, tests, pools, key=key)
+            found = _totals.of_one(problem, latest, tests, pools, key=key, few=True)
             tests, pools = found.counts, found.pools
             means = safe_divide(found.losses, tests.astype(game.dtype))
         moved, learner = hedge_step(game, self.hedge, state, means)

@@ -77,7 +77,9 @@ class OnDemandOptimization(AbstractGame):
         self.ellipsoid = as_geometry(geometry)
 
     @property
-    def strategy_sets(self) -> tuple[AbstractStrategySet, ...]:
+    def strategy_sets(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self,
+    ) -> tuple[AbstractStrategySet, ...]:
         return self.objective.strategy_sets
 
     @property
@@ -109,6 +111,11 @@ class OnDemandOptimization(AbstractGame):
         caps = ask(caps, profile[0], self.margin, self.ellipsoid)
         utilities, inner = self.objective.sample(profile, inner, key=key, step=step)
         return utilities, (caps, inner)
+
+
+def marginals(profile: Profile) -> tuple[Strategy, ...]:
+    """The profile itself; of a `Joint` its marginals."""
+    return profile.marginals if isinstance(profile, Joint) else profile
 
 
 class HiddenCoordinates(AbstractGame):
@@ -155,9 +162,7 @@ class HiddenCoordinates(AbstractGame):
         return jax.nn.one_hot(lowest, profile[0].shape[-1], dtype=profile[0].dtype)
 
     def expected_payoffs(self, profile: Profile) -> Float[Array, " players"]:
-        if isinstance(profile, Joint):
-            profile = profile.marginals
-        return self._terms(profile[0]).min()[None]
+        return self._terms(marginals(profile)[0]).min()[None]
 
     def utility_range(self, player: int) -> Scalar:
         return jnp.ones_like(self.shifts[..., 0])
@@ -225,8 +230,7 @@ def maximize_on_demand(
     solver = SelfPlay(Hedge(learning_rate))
     init = None if start is None else (start,)
     solution = play(game, solver, num_steps, key=key, init=init, record=num_steps).solution
-    profile: Any = solution.profile
-    point = profile[0]
+    (point,) = marginals(solution.profile)
     rate, span = (jnp.asarray(x, point.dtype) for x in (learning_rate, gradient_range))
     distance = game.strategy_sets[0].entropy_range(point.dtype)
     if start is not None:

@@ -4,6 +4,7 @@ import abc
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -115,9 +116,9 @@ class InTurn(AbstractPlan):
         both = jnp.concatenate([looked, turn[None]])
         drawn, pools = problem.draw(both, pools, key=example)
         able = drawn.available.all()
-        first = jnp.where(able, 1, 0) * jnp.asarray([1, 0], weights.dtype)
-        gradient = problem.gradient(predictor, drawn.examples, first)
-        seen = jnp.minimum(problem.loss(predictor, drawn.examples)[1], problem.loss_bound)
+        own, other = (jax.tree.map(lambda x, k=k: x[k : k + 1], drawn.examples) for k in (0, 1))
+        gradient = problem.gradient(predictor, own, able[None].astype(weights.dtype))
+        seen = jnp.minimum(problem.loss(predictor, other)[0], problem.loss_bound)
         scale = jnp.where(able, count, 0).astype(weights.dtype)
         here = jnp.arange(len(weights), dtype=jnp.int32) == turn
         gains = jnp.where(here, scale * seen, 0)

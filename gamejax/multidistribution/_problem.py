@@ -1,6 +1,7 @@
 """Problems: some distributions, and losses on what is drawn from them."""
 
 import abc
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from gamejax._numerics import HIGHEST, uniform
 from gamejax._types import State, Strategy, Utility
 from gamejax.sets import AbstractStrategySet, Simplex
 
+FEW = 4
+"""Up to so many vectors are added one by one; small batched products are slow on a CPU."""
 Losses = Float[Array, " distributions"]
 """One loss per distribution."""
 Table = Float[Array, "hypotheses distributions"]
@@ -137,6 +140,10 @@ class AbstractFiniteProblem(AbstractProblem):
     def gradient(
         self, predictor: Strategy, examples: Array, weights: Float[Array, " draws"]
     ) -> Utility:
+        if len(weights) <= FEW:
+            return functools.reduce(
+                jnp.add, [weights[k] * examples[k] for k in range(len(weights))]
+            )
         return jnp.matmul(weights, examples, precision=HIGHEST)
 
     def deterministic_loss(

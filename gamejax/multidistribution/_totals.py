@@ -17,6 +17,10 @@ Where = Callable[[Int[Array, " draws"], PRNGKeyArray], Int[Array, " draws"]]
 """The distributions that examples of these numbers come from."""
 
 
+CHUNK = 256
+"""How many examples are drawn together."""
+
+
 class Totals(NamedTuple):
     """Sums over examples.
 
@@ -32,7 +36,11 @@ class Totals(NamedTuple):
 
 
 def of_each(
-    problem: AbstractFiniteProblem, counts: Int[Array, " k"], pools: State, *, key: PRNGKeyArray
+    problem: AbstractFiniteProblem,
+    counts: Int[Array, " k"],
+    pools: State,
+    *,
+    key: PRNGKeyArray | None,
 ) -> Totals:
     """All hypotheses' total losses on so many examples of each distribution, `(k, hypotheses)`."""
     where = functools.partial(_in_order, counts)
@@ -45,7 +53,7 @@ def of_mixture(
     count: Int[Array, ""],
     pools: State,
     *,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None,
 ) -> Totals:
     """All hypotheses' total losses on examples of a mixture, independent ones, `(hypotheses,)`."""
     where = functools.partial(_from_mixture, weights)
@@ -58,11 +66,18 @@ def of_one(
     counts: Int[Array, " k"],
     pools: State,
     *,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None,
+    few: bool = False,
 ) -> Totals:
-    """One hypothesis' total losses on so many examples of each distribution, `(k,)`."""
+    """One hypothesis' total losses on so many examples of each distribution, `(k,)`.
+
+    `few`: there are about one or two examples of each distribution.
+    """
+    chunk = min(CHUNK, max(16, 2 * problem.num_distributions)) if few else CHUNK
     where, total = functools.partial(_in_order, counts), counts.sum(dtype=jnp.int32)
-    return _totals(problem, where, total, pools, key, apart=True, hypothesis=hypothesis)
+    return _totals(
+        problem, where, total, pools, key, apart=True, hypothesis=hypothesis, chunk=chunk
+    )
 
 
 def _totals(
@@ -70,15 +85,23 @@ def _totals(
     where: Where,
     count: Int[Array, ""],
     pools: State,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None,
     *,
     apart: bool,
     hypothesis: Int[Array, ""] | None = None,
+    chunk: int = CHUNK,
 ) -> Totals:
-    """The sums, a chunk at a time; under `jax.vmap` as many chunks as the longest needs."""
-    k, chunk = problem.num_distributions, min(256, max(16, 2 * problem.num_distributions))
-    atoms = isinstance(problem, DiscreteLosses) and hypothesis is None
-    width = problem.losses.shape[0] if atoms else problem.num_hypotheses
+    """The sums, a chunk at a time; under `jax.vmap` as many chunks as the longest needs.
+
+    Raises:
+        ValueError: there is no key.
+    """
+    if key is None:
+        raise ValueError("Samples are drawn at random: pass key=jax.random.key(seed).")
+    k = problem.num_distributions
+    # Of known examples it is enough to count how often each came.
+    atoms = problem if isinstance(problem, DiscreteLosses) and hypothesis is None else None
+    width = problem.num_hypotheses if atoms is None else atoms.losses.shape[0]
     shape = (k,) if hypothesis is not None else (k, width) if apart else (width,)
 
     def unfinished(carry: tuple[Array, Totals]) -> Array:
@@ -90,8 +113,8 @@ def _totals(
         own = hash_key(key, first)
         from_ = jnp.minimum(where(numbers, hash_key(own, jnp.uint32(1))), k - 1)
         within, pools = numbers < count, found.pools
-        if atoms:
-            drawn = problem.draw_examples(from_, key=hash_key(own, jnp.uint32(2)))
+        if atoms is not None:
+            drawn = atoms.draw_examples(from_, key=hash_key(own, jnp.uint32(2)))
             index = (from_, drawn) if apart else (drawn,)
             total = found.losses.at[index].add(within.astype(problem.dtype))
             able = within
@@ -107,10 +130,9 @@ def _totals(
     start = Totals(jnp.zeros(shape, problem.dtype), jnp.zeros(k, jnp.int32), pools)
     begin = vary_like((jnp.zeros((), jnp.int32), start), problem)
     found = jax.lax.while_loop(unfinished, draw, begin)[1]
-    if atoms:
-        losses = jnp.matmul(found.losses, problem.losses, precision=HIGHEST)
-        found = found._replace(losses=losses)
-    return found
+    if atoms is None:
+        return found
+    return found._replace(losses=jnp.matmul(found.losses, atoms.losses, precision=HIGHEST))
 
 
 def _look(

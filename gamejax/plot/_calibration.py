@@ -39,9 +39,9 @@ def reliability(
 ) -> list[Axes]:
     """Reliability diagrams: observed frequencies against forecasts, a panel for each group.
 
-    Bins hold equally many points each. Bands are Wilson intervals of the frequency in the bin;
-    underneath is how often which forecasts are made. Each panel says the smooth calibration error,
-    which knows of no bins.
+    Bins hold equally many points each, unless that makes them too narrow to see. Bands are Wilson
+    intervals of the frequency in the bin; underneath is how often which forecasts are made. Each
+    panel says the smooth calibration error, which knows of no bins.
 
     Args:
         scores: forecasts of label 1, `(T,)`, or several of them by name, such as
@@ -73,7 +73,7 @@ def reliability(
     wide = min(columns, shares.shape[1])
     high = math.ceil(shares.shape[1] / wide)
     if figure is None:
-        size = (2.7 * wide + 0.5, 3.3 * high + 0.4)
+        size = (2.6 * wide + 0.5, 3.75 * high + 0.3)
         figure = plt.figure(figsize=size, layout="constrained")
     grid = figure.add_gridspec(2 * high, wide, height_ratios=[4, 1] * high)
     panels = []
@@ -84,8 +84,11 @@ def reliability(
         inside = shares[:, i] > 0
         part = {key: values[inside] for key, values in curves.items()}
         _panel(ax, part, outcomes[inside], shares[inside, i], num_bins, level)
+        if inside.any():
+            _errors(ax, curves, outcomes, shares[:, i])
         _histogram(below, part, shares[inside, i])
-        ax.set_title(f"{name}  (n = {inside.sum():,})" if name else f"n = {inside.sum():,}")
+        ax.set_title(name, fontsize="medium")
+        below.set_title(f"n = {inside.sum():,}", fontsize="small", color="0.3", pad=3)
         if column == 0:
             ax.set_ylabel("observed frequency")
             below.set_ylabel("share")
@@ -99,7 +102,7 @@ def reliability(
 def truthfulness(
     payments: Mapping[str, Payment], ax: Axes | None = None, *, title: str = ""
 ) -> Axes:
-    """What a strategy pays under each measure, as a share of what honesty pays.
+    """What a strategy pays under each measure, as a share of what honesty pays, with 95% intervals.
 
     Bars short of the line at 100% belong to measures that reward the lie, on this law. The arrow
     says that the bar is longer than shown.
@@ -112,18 +115,20 @@ def truthfulness(
     ax = new_axes(ax, (4.6, 0.3 * len(payments) + 1.2))
     names = list(payments)
     shares = np.asarray([float(payment.share) for payment in payments.values()])
-    errors = np.asarray([_relative_error(payment) for payment in payments.values()]) * shares
+    free = np.asarray([float(p.truth) == float(p.strategy) == 0 for p in payments.values()])
+    errors = 1.96 * np.asarray([float(payment.share_error) for payment in payments.values()])
     places = np.arange(len(names))[::-1]
     longest = 1.3
     colors = [COLORS[0] if name == "ssce" else COLORS[1] for name in names]
+    shares = np.where(free, 0, shares)
     ax.barh(places, np.minimum(shares, longest), color=colors, height=0.62, zorder=2)
-    for place, share, error in zip(places, shares, errors, strict=True):
-        text = f"{100 * share:.0f}%" + (" →" if share > longest else "")
+    for place, share, error, both in zip(places, shares, errors, free, strict=True):
+        text = "both pay 0" if both else f"{100 * share:.0f}%" + (" →" if share > longest else "")
         ax.text(min(share, longest) + 0.02 + error, place, text, va="center", fontsize="small")
         if error > 0 and share <= longest:
             ax.plot([share - error, share + error], [place, place], color="0.25", lw=1, zorder=3)
     ax.axvline(1, color="0.35", lw=1, ls="--", zorder=1)
-    ax.set_yticks(places, [name.replace("_", " ") for name in names])
+    ax.set_yticks(places, [_spelled(name) for name in names])
     ax.set_xlim(0, longest + 0.25)
     ax.xaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
     ax.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -133,10 +138,10 @@ def truthfulness(
     return ax
 
 
-def _relative_error(payment: Payment) -> float:
-    """Half a 95% interval of the share, relative to it."""
-    parts = [(payment.truth_error, payment.truth), (payment.strategy_error, payment.strategy)]
-    return 1.96 * math.hypot(*(float(e) / float(v) if float(v) else 0.0 for e, v in parts))
+def _spelled(name: str) -> str:
+    """The name of a measure as people write it."""
+    words = name.replace("_", " ").split(" ")
+    return " ".join(word.upper() if word in ("ece", "ssce", "ce", "u") else word for word in words)
 
 
 def _panel(
@@ -148,7 +153,6 @@ def _panel(
     level: float,
 ) -> None:
     ax.plot([0, 1], [0, 1], color="0.5", lw=0.9, ls=(0, (4, 3)), zorder=1)
-    said = []
     looks = zip(cycle(len(curves)), itertools.cycle(_MARKERS), curves.items(), strict=False)
     for color, marker, (name, values) in looks:
         curve = _curve(values, outcomes, weights, num_bins, level)
@@ -157,25 +161,35 @@ def _panel(
             *(curve.forecast, curve.frequency), color=color, lw=1.4, marker=marker, ms=3.6,
             markeredgecolor="white", markeredgewidth=0.5, label=name, zorder=3,
         )  # fmt: skip
-        if len(values):
-            said.append((f"{float(smooth_ce(values, outcomes, weights=weights)):.3f}", color))
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.set(xlim=(0, 1), ylim=(0, 1), box_aspect=1)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     ax.tick_params(labelbottom=False)
-    for i, (text, color) in enumerate(said[::-1]):
-        ax.text(0.97, 0.04 + 0.085 * i, text, color=color, ha="right", fontsize="small")
-    ax.text(0.97, 0.04 + 0.085 * len(said), "smooth CE", color="0.3", ha="right", fontsize="small")
     tidy(ax)
 
 
+def _errors(
+    ax: Axes, curves: Mapping[str, np.ndarray], outcomes: np.ndarray, weights: np.ndarray
+) -> None:
+    """The smooth calibration errors of a group, given by weights so that one program does all."""
+    lines = [("smooth CE", "0.3")]
+    num_levels = 4096 if len(outcomes) > 20_000 else None
+    for color, values in zip(cycle(len(curves)), curves.values(), strict=True):
+        error = smooth_ce(values, outcomes, weights=weights, num_levels=num_levels)
+        lines.append((f"{float(error):.3f}", color))
+    for i, (text, color) in enumerate(lines[::-1]):
+        ax.text(0.97, 0.04 + 0.085 * i, text, color=color, ha="right", fontsize="small")
+
+
 def _histogram(ax: Axes, curves: Mapping[str, np.ndarray], weights: np.ndarray) -> None:
-    edges = np.linspace(0, 1, 26)
+    edges = np.linspace(0, 1, 26).tolist()
     for i, (color, values) in enumerate(zip(cycle(len(curves)), curves.values(), strict=True)):
         share = weights / max(weights.sum(), np.finfo(float).tiny)
-        style = {"histtype": "stepfilled", "alpha": 0.35} if i == 0 else {"histtype": "step"}
+        style: dict[str, Any] = (
+            {"histtype": "stepfilled", "alpha": 0.35} if i == 0 else {"histtype": "step"}
+        )
         ax.hist(values, edges, weights=share, color=color, lw=1.2, **style)
-    ax.set_yticks([])
+    ax.set(yticks=[], box_aspect=0.22)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     tidy(ax).spines["left"].set_visible(False)
 
@@ -183,7 +197,7 @@ def _histogram(ax: Axes, curves: Mapping[str, np.ndarray], weights: np.ndarray) 
 def _curve(
     scores: np.ndarray, outcomes: np.ndarray, weights: np.ndarray, num_bins: int, level: float
 ) -> _Curve:
-    """Bins of equal mass, equal forecasts together, with Wilson intervals."""
+    """Bins of equal mass and some width, equal forecasts together, with Wilson intervals."""
     order = np.argsort(scores, kind="stable")
     scores, outcomes, weights = scores[order], outcomes[order], weights[order]
     if not len(scores):
@@ -191,7 +205,13 @@ def _curve(
     _, first = np.unique(scores, return_index=True)
     middle = np.cumsum(weights) - weights / 2
     bins = (num_bins * middle / weights.sum()).astype(int).clip(0, num_bins - 1)
-    bins = np.repeat(bins[first], np.diff([*first, len(scores)]))
+    bins, left = bins[first], scores[first[0]]
+    for i in range(1, len(first)):  # a bin too narrow to see joins the next
+        if bins[i] != bins[i - 1] and scores[first[i]] - left < 0.4 / num_bins:
+            bins[bins == bins[i]] = bins[i - 1]
+        elif bins[i] != bins[i - 1]:
+            left = scores[first[i]]
+    bins = np.repeat(bins, np.diff([*first, len(scores)]))
     _, bins = np.unique(bins, return_inverse=True)
     mass = np.bincount(bins, weights)
     forecast = np.bincount(bins, weights * scores) / mass
