@@ -26,6 +26,7 @@ QUESTIONS = {
     "logit": "benchmarks.logit",
     "gpu": "benchmarks.gpu",
     "bandits": "benchmarks.bandits",
+    "multicalibration": "benchmarks.multicalibration",
     "adaptivity": "benchmarks.adaptivity",
     "calibration_measures": "benchmarks.calibration_measures",
     "truthfulness": "benchmarks.truthfulness",

@@ -43,10 +43,10 @@ PROFILES = {
     },
     "fast": {"horizons": (500, 2000), "replications": 16, "draws": 8, "speed": ((1000, 256),)},
     "full": {
-        "horizons": (1000, 2000, 4000, 8000, 16000, 32000),
+        "horizons": (1000, 2000, 4000, 8000, 16000),
         "replications": 64,
         "draws": 16,
-        "speed": ((1000, 1), (1000, 1000), (16000, 1000)),
+        "speed": ((1000, 1), (1000, 1000), (4000, 1000)),
     },
 }
 MIXTURE = cal.gaussian_mixture([0.5, 0.5], [-1.0, 1.0])

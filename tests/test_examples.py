@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from examples import (
+    calibrated_classifier,
     click_log,
     demo,
     demo_pictures,
@@ -103,3 +104,12 @@ def test_the_worst_group_is_served(capsys):
     said = capsys.readouterr().out
     assert "9,600 samples" in said
     assert "odd, yes" in said
+
+
+def test_calibrated_classifier(capsys):
+    report = calibrated_classifier.main(small=True)
+    said = capsys.readouterr().out
+    assert said.startswith("MADE-UP data: 1000 points to learn from, 500 to judge")
+    assert "worst group ECE" in said
+    assert report.log_loss[1] < report.log_loss[0] - 0.02
+    assert (report.p_values[0] <= 0.02).all()

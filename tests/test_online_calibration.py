@@ -283,6 +283,19 @@ def test_whole_sequences_as_data_and_their_records():
     assert not np.array_equal(one.forecasts[0], one.forecasts[1])
 
 
+def test_one_program_for_all_numbers():
+    from gamejax.calibration._online import _forecast
+
+    before = _forecast._cache_size()
+    for rate, chance in ((0.1, 0.2), (0.3, 0.4)):
+        forecaster = cal.MulticalibratedForecaster(9, 1, rate)
+        result = cal.forecast_online(
+            forecaster, cal.Coins(chance), 40, key=KEY, num_replications=2, dtype=jnp.float32
+        )
+        assert result.errors.dtype == result.residuals.dtype == jnp.float32
+    assert _forecast._cache_size() == before + 1
+
+
 def test_ada_normal_hedge_weights():
     state = cal.AdaNormalHedge().init((5,), dtype=jnp.float64)
     regret = jnp.array([0.0, 2.0, -3.0, -0.5, 200.0])

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from gamejax._numerics import HIGHEST, safe_divide
 from gamejax._types import Scalar
+from gamejax.calibration._encoding import Encoding
 from gamejax.calibration._level_sets import Levels, coordinates
 
 
@@ -23,7 +24,10 @@ class AbstractAuditor(eqx.Module):
     one-hot categories; `"groups"`, `(points, groups)`.
     """
 
-    encoding: eqx.AbstractClassVar[Literal["splits", "dense", "groups"]]
+    @property
+    @abc.abstractmethod
+    def encoding(self) -> Encoding:
+        """Which matrix of features is read."""
 
     @abc.abstractmethod
     def respond(
@@ -80,7 +84,9 @@ class GroupAuditor(AbstractAuditor):
     choice: Literal["gain", "bias"] = eqx.field(static=True, default="gain")
     ridge: float | Scalar = 1.0
 
-    encoding = "groups"
+    @property
+    def encoding(self) -> Encoding:
+        return "groups"
 
     @property
     def _levels(self) -> Levels:
@@ -128,7 +134,9 @@ class LinearAuditor(AbstractAuditor):
 
     ridge: float | Scalar = 10.0
 
-    encoding = "dense"
+    @property
+    def encoding(self) -> Encoding:
+        return "dense"
 
     def respond(
         self, design: Array, scores: Array, residuals: Array, curvature: Array,
@@ -177,7 +185,9 @@ class NetworkAuditor(AbstractAuditor):
     num_steps: int = eqx.field(static=True, default=200)
     batch_size: int = eqx.field(static=True, default=512)
 
-    encoding = "dense"
+    @property
+    def encoding(self) -> Encoding:
+        return "dense"
 
     def respond(
         self, design: Array, scores: Array, residuals: Array, curvature: Array,

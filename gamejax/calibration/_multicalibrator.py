@@ -66,7 +66,7 @@ class Multicalibrator:
         num_rounds: int = 400,
         learning_rate: float = 0.1,
         num_folds: int = 4,
-        patience: int = 16,
+        patience: int = 32,
         refit: Literal["all", "average"] = "all",
         num_cuts: int = 31,
         random_state: int = 0,

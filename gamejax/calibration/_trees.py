@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from gamejax._numerics import safe_divide
 from gamejax._types import Scalar
 from gamejax.calibration._auditors import AbstractAuditor
+from gamejax.calibration._encoding import Encoding
 from gamejax.calibration._level_sets import coordinates
 
 
@@ -43,12 +44,14 @@ class TreeAuditor(AbstractAuditor):
     """
 
     depth: int = eqx.field(static=True, default=3)
-    num_levels: int = eqx.field(static=True, default=10)
-    ridge: float | Scalar = 1.0
+    num_levels: int = eqx.field(static=True, default=4)
+    ridge: float | Scalar = 5.0
     least: float | Scalar = 0.2
-    share: float | Scalar = 0.5
+    share: float | Scalar = 0.3
 
-    encoding = "splits"
+    @property
+    def encoding(self) -> Encoding:
+        return "splits"
 
     def respond(
         self, design: Array, scores: Array, residuals: Array, curvature: Array,
