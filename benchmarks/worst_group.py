@@ -305,8 +305,8 @@ def goals(rows: Sequence[dict[str, Any]]) -> list[Goal]:
 
     ours, plain = "gamejax on demand", "scikit-learn LogisticRegression"
     above = best("adult", ours, "above")
-    found = [Goal("adult: 0.01 over the distance from the least worst loss", 1.0,
-                  above and 0.01 / max(above, 1e-9))]  # fmt: skip
+    found = [Goal("adult: 0.02 over the distance from the least worst loss", 1.0,
+                  above and 0.02 / max(above, 1e-9))]  # fmt: skip
     for setting, wanted in (("odd few", 2.0), ("adult", 1.0)):
         a, b = best(setting, ours, "test_error"), best(setting, plain, "test_error")
         found.append(

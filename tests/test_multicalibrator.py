@@ -107,7 +107,7 @@ def test_auditors_of_three_classes(auditor):
     table, labels, base = people(k=3)
     names = np.array(["a", "b", "c"])
     model = Multicalibrator(
-        auditor=auditor, num_rounds=16, num_folds=2, learning_rate=0.3, refit="average"
+        auditor=auditor, num_rounds=16, num_folds=2, learning_rate=0.3, refit="all"
     )
     model.fit(table, names[labels], groups=table[:, 1:], base_scores=base)
     new, truth, before = people(seed=3, k=3)
@@ -225,7 +225,6 @@ def test_conventions_of_scikit_learn():
         ({"num_folds": 1}, {}, "num_folds must be 0 or at least 2"),
         ({"num_folds": 2.0}, {}, "num_folds must be an integer"),
         ({"refit": "one"}, {}, 'refit must be "all" or "average"'),
-        ({"refit": "average", "num_folds": 0}, {}, "needs folds"),
         ({}, {"base_scores": np.ones(3)}, "base_scores must have shape"),
         ({}, {"base_scores": -np.ones(20)}, "base_scores must be probabilities"),
         ({}, {"sample_weight": -np.ones(20)}, "sample_weight"),

@@ -38,7 +38,9 @@ class PredictionGame(AbstractGame):
         return self.targets.dtype
 
     @property
-    def strategy_sets(self) -> tuple[AbstractStrategySet, ...]:
+    def strategy_sets(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self,
+    ) -> tuple[AbstractStrategySet, ...]:
         return (Simplex(self.targets.shape),)
 
     def utility(self, player: int, profile: tuple[Strategy, ...]) -> Utility:
@@ -138,9 +140,10 @@ class Boosting(AbstractSolver):
     def profile(self, state: BoostState) -> Profile:
         return (to_scores(state.point, self.scale),)
 
-    def certificate(self, game: Any, profile: Profile) -> Scalar:
+    def certificate(self, game: Any, profile: Any) -> Scalar:
         """The log loss of the points audited."""
-        return game.loss(profile[0])
+        (scores,) = profile
+        return game.loss(scores)
 
 
 class Boosted(eqx.Module):

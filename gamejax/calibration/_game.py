@@ -86,7 +86,9 @@ class MulticalibrationGame(AbstractGame):
     monitors: Float[Array, "sets points"]
 
     @property
-    def strategy_sets(self) -> tuple[AbstractStrategySet, ...]:
+    def strategy_sets(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self,
+    ) -> tuple[AbstractStrategySet, ...]:
         num_groups, num_levels, width, signs = self.objectives.shape(self.targets.shape[-1])
         return Simplex(self.targets.shape), Simplex(num_groups * num_levels * width * signs)
 

@@ -206,7 +206,8 @@ def multicalibrate(
 def _result(game: MulticalibrationGame, solver: Audit, solution: Solution) -> Multicalibration:
     errors = solution.state.errors
     chosen = jnp.argmin(errors[:, min(1, errors.shape[1] - 1)]).astype(jnp.int32) + 1
-    scores = solution.profile[0]
+    profile: Any = solution.profile
+    scores = profile[0]
     replay = Replay(
         solver.learner, game.objectives, solution.state.responses, chosen, scores.shape[-1]
     )

@@ -28,8 +28,8 @@ class Multicalibrator:
     Boosts the log-odds of given scores by what an auditor finds: $z^{t+1} = z^t + \eta f^t$ (see
     `Boosting`). By default the auditor grows small trees over the features, the groups and the
     point's current prediction. The number of rounds is chosen by cross-validation: as many models
-    as folds and one on all points are boosted side by side in one mapped program, until the mean
-    log loss held out has not improved for `patience` rounds.
+    as folds are boosted side by side in one mapped program, until the mean log loss held out has
+    not improved for `patience` rounds.
 
     Follows scikit-learn's conventions (`get_params`, `set_params`, `clone`, pipelines) and does
     not need it.
@@ -43,7 +43,8 @@ class Multicalibrator:
         learning_rate: $\eta$.
         num_folds: how many folds choose the number of rounds; 0: all rounds, no holding out.
         patience: see above.
-        refit: `"all"`: the model of all points; `"average"`: the mean log-odds of the folds'.
+        refit: `"average"`: the mean log-odds of the folds' models; `"all"`: a model of all points,
+            boosted beside them.
         num_cuts: into how many ranges numeric columns are cut for trees, less one.
         random_state: seed of the folds.
         dtype: floating-point type.
@@ -51,7 +52,8 @@ class Multicalibrator:
     Attributes:
         classes_: the labels.
         num_rounds_: how many rounds were chosen.
-        losses_: mean log loss, `(rounds + 1, 2)`: of all points' model on them, and held out.
+        losses_: mean log loss after each round, `(rounds + 1, 2)`: of the models used on the points
+            they learned from, and held out.
         predictor_: a `Boosted`.
 
     References:
@@ -67,7 +69,7 @@ class Multicalibrator:
         learning_rate: float = 0.1,
         num_folds: int = 4,
         patience: int = 32,
-        refit: Literal["all", "average"] = "all",
+        refit: Literal["average", "all"] = "average",
         num_cuts: int = 31,
         random_state: int = 0,
         dtype: Any = "float32",
@@ -245,8 +247,6 @@ class Multicalibrator:
             raise ValueError("num_folds must be 0 or at least 2, got 1.")
         if self.refit not in ("all", "average"):
             raise ValueError(f'refit must be "all" or "average", got {self.refit!r}.')
-        if self.refit == "average" and self.num_folds == 0:
-            raise ValueError('refit="average" needs folds; pass num_folds=2 or more.')
 
     def _table(self, features: Any, groups: Any, base: Array) -> Table:
         """The columns that the auditor reads: groups alone for groups, else features and scores."""
@@ -286,11 +286,12 @@ class Multicalibrator:
 
     def _boost(self, game: PredictionGame, base: Array) -> None:
         """Boost one model per fold and one of all points, side by side, until no use."""
-        lanes = 1 + self.num_folds
+        own = int(self.refit == "all" or self.num_folds == 0)  # the model of all points
+        lanes = own + self.num_folds
         folds = np.random.default_rng(self.random_state).permutation(len(base)) % max(
             self.num_folds, 1
         )
-        held = folds == np.arange(-1, self.num_folds)[:, None]
+        held = folds == np.arange(-own, self.num_folds)[:, None]
         weights = jnp.where(held, 0, game.weights[None])
         monitors = jnp.where(held, game.weights[None], 0)[:, None]
         keys = jax.random.split(jax.random.key(self.random_state), lanes)
@@ -301,18 +302,19 @@ class Multicalibrator:
             runs = _advance(game, solver, base, weights, monitors, keys, runs, count)
             losses = np.moveaxis(np.asarray(runs.state.losses), 0, 1)[: done + count + 1]
             if self.num_folds:
-                best = int(losses[:, 1:, 1].mean(1).argmin())
+                best = int(losses[:, own:, 1].mean(1).argmin())
                 if done + count - best >= self.patience:
                     break
             else:
                 best = done + count
         assert runs is not None
-        shown = [losses[:, 0, 0], losses[:, 1:, 1].mean(1) if self.num_folds else losses[:, 0, 0]]
-        self.losses_ = np.stack(shown, axis=1)
+        kept = slice(0, 1) if own else slice(None)
+        learned = losses[:, kept, 0].mean(1)
+        held_out = losses[:, own:, 1].mean(1) if self.num_folds else learned
+        self.losses_ = np.stack([learned, held_out], axis=1)
         self.num_rounds_ = best
-        kept = slice(0, max(1, -(-best // _BLOCK) * _BLOCK))
-        chosen = slice(0, 1) if self.refit == "all" else slice(1, None)
-        complaints = jax.tree.map(lambda leaf: leaf[chosen, kept], runs.state.complaints)
+        used = slice(0, max(1, -(-best // _BLOCK) * _BLOCK))
+        complaints = jax.tree.map(lambda leaf: leaf[kept, used], runs.state.complaints)
         self.predictor_ = Boosted(self.auditor_, complaints, self.learning_rate)
 
 

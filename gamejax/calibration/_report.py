@@ -110,6 +110,5 @@ def report(
         loss = -(targets * safe_log(found)).sum(1).mean()
         brier = (coordinates(found - targets) ** 2).sum(1).mean()
         rows.append((tested.statistic, tested.null_mean, tested.p_value, loss, brier))
-    return MulticalibrationReport(
-        *(jnp.stack(column) for column in zip(*rows, strict=True)), names=tuple(models)
-    )
+    errors, chance, p_values, loss, brier = (jnp.stack(c) for c in zip(*rows, strict=True))
+    return MulticalibrationReport(errors, chance, p_values, loss, brier, names=tuple(models))
