@@ -10,12 +10,24 @@ from pathlib import Path
 import pytest
 
 import gamejax
-from gamejax import feedback, games, learners, metrics, regularizers, sets, solvers
+from gamejax import (
+    bandits,
+    calibration,
+    feedback,
+    games,
+    learners,
+    metrics,
+    multidistribution,
+    plot,
+    regularizers,
+    sets,
+    solvers,
+)
 
 ROOT = Path(__file__).parents[1]
 HOMES = [
     gamejax, games, games.library, games.random, games.analysis, feedback, learners, metrics,
-    regularizers, sets, solvers,
+    regularizers, sets, solvers, bandits, calibration, multidistribution, plot,
 ]  # fmt: skip
 
 

@@ -33,6 +33,10 @@ class PredictionGame(AbstractGame):
     weights: Float[Array, " points"]
     monitors: Float[Array, "sets points"]
 
+    def __init__(self, targets: Array, design: Array, weights: Array, monitors: Array):
+        self.targets, self.design = targets, design
+        self.weights, self.monitors = weights, monitors
+
     @property
     def dtype(self) -> Any:
         return self.targets.dtype

@@ -85,6 +85,18 @@ class MulticalibrationGame(AbstractGame):
     normalization: Normalization = eqx.field(static=True)
     monitors: Float[Array, "sets points"]
 
+    def __init__(
+        self,
+        targets: Array,
+        groups: Membership,
+        weights: Array,
+        levels: Levels,
+        normalization: Normalization,
+        monitors: Array,
+    ):
+        self.targets, self.groups, self.weights = targets, groups, weights
+        self.levels, self.normalization, self.monitors = levels, normalization, monitors
+
     @property
     def strategy_sets(  # pyright: ignore[reportIncompatibleVariableOverride]
         self,

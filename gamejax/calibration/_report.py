@@ -106,7 +106,7 @@ def report(
         membership = Membership.of(checked_groups(groups, found.shape[0]), found.dtype)
         statistic = GroupErrors(membership, num_levels, least)
         tested = calibration_test(statistic, found, labels, key=key, num_draws=num_draws)
-        targets = as_targets(labels, *found.shape, found.dtype)
+        targets = as_targets(labels, found.shape[0], found.shape[1], found.dtype)
         loss = -(targets * safe_log(found)).sum(1).mean()
         brier = (coordinates(found - targets) ** 2).sum(1).mean()
         rows.append((tested.statistic, tested.null_mean, tested.p_value, loss, brier))
