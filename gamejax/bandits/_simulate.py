@@ -177,7 +177,7 @@ class Simulation(AbstractSolver):
         return (pulls / jnp.maximum(pulls.sum(), 1),)
 
     def record(self, game: AbstractEnvironment, state: State) -> tuple[Array, Array, Array, Array]:
-        """The rounds played, and what a result keeps of each replication at that time."""
+        """What a result keeps of each replication: regret, pulls, observations; and the rounds."""
         rounds, run = state
         if game.benchmark == "mean":
             means = game.expected(jax.tree.map(lambda x: x[..., 0], run.game), step=rounds)
