@@ -200,7 +200,7 @@ def test_it_maps_over_rates_and_stops_early():
         learner = PointHedge(rate, 1.0, optimism)
         return multicalibrate(labels, groups, num_rounds=100, learner=learner, tol=0.05)
 
-    found = jax.jit(jax.vmap(run))(jnp.array([0.3, 0.5, 0.01]), jnp.array([0.0, 0.2, 0.0]))
+    found = jax.jit(jax.vmap(run))(jnp.array([0.3, 0.5, 0.001]), jnp.array([0.0, 0.2, 0.0]))
     assert (found.error[:2] <= 0.05).all()
     assert (found.solution.stats["num_steps"][:2] < 100).all()
     assert not jnp.isfinite(found.errors[:2, -1, 0]).any()

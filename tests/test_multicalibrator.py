@@ -10,6 +10,7 @@ import optax
 import pytest
 
 import gamejax
+from benchmarks import multicalibration
 from gamejax.calibration import (
     Boosted,
     Boosting,
@@ -248,3 +249,15 @@ def test_more_arguments_that_cannot_be_used(fitted):
         Multicalibrator().set_params(rounds=3)
     with pytest.raises(ValueError, match="columns of the fit"):
         fitted.predict_proba(np.ones((20, 5)), base_scores=np.full(20, 0.5))
+
+
+def test_the_benchmark_runs():
+    rows = list(multicalibration.rows("tiny"))
+    by_name = {row["method"]: row for row in rows}
+    assert by_name["gamejax trees"]["log_loss"] < by_name["base"]["log_loss"] - 0.02
+    games = [by_name[f"{who} game, 300 rounds"] for who in ("gamejax", "NumPy")]
+    for figure in ("error", "worst_ece", "log_loss"):
+        assert games[0][figure] == pytest.approx(games[1][figure], rel=0.05)
+    assert all(goal.measured is None for goal in multicalibration.goals(rows))
+    widths = multicalibration.half_widths(np.array([[1.0], [2.0], [3.0]]))
+    assert float(widths[0]) == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
