@@ -32,7 +32,7 @@ class OnDemandResult(eqx.Module):
         adversary: $\bar q$, the average mixture of distributions.
         samples: how many examples were drawn of each distribution.
         num_steps: how often the learner moved.
-        rounds: how often the adversary moved, hence where to draw from.
+        rounds: of sampling: how often it was decided where to draw from.
         bound: with probability $1 - \delta$ the worst expected loss is within `bound` of the best
             mixture's; infinite where nothing is proved.
         exhausted: pools without an example left.
