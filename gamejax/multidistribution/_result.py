@@ -122,8 +122,8 @@ class OnDemandResult(eqx.Module):
         if np.isfinite(self.bound):
             lines.append(f"  proved: within {float(self.bound):.4f} of the best mixture")
         lines.append(
-            f"  {int(self.num_samples):,} samples in {int(self.num_steps):,} steps; "
-            f"where to draw from changed {int(self.rounds):,} times"
+            f"  {int(self.num_samples):,} samples in {int(self.num_steps):,} steps, "
+            f"{int(self.rounds):,} rounds of sampling"
         )
         most = np.argsort(-np.asarray(self.adversary), kind="stable")[:5]
         shown = [
