@@ -42,7 +42,18 @@ NUMBERS = ["age", "education_num", "capital_gain", "capital_loss", "hours_per_we
 SLOW = {"package HKRR": 1}
 """How many splits the slowest rivals get."""
 
-TRIED = ""
+FIRST_SEED = 100
+"""Seeds of the splits; the settings of ours were chosen on seeds below 8."""
+TRIED = """
+Ours boosts trees of two levels of questions about categories, score and their crossings, with steps
+shrunk and stopped by held-out folds that run side by side in one program; the mean of the folds'
+models predicts. Tried and dropped: categories ordered by their residuals instead of one by one (log
+loss .3224 against .3210), one-hot questions (no gain), depth 4 (overfits), larger steps (.2: log
+loss .0006 higher), one refit on all rows in place of the mean of the folds (the same). Raw ages and
+hours as questions gain .002 to .006 of log loss; MCGrad is not given them, so neither are ours. The
+games correct nothing but the given groups, as multicalibration asks; log loss and the error of the
+worst group need features.
+"""
 
 
 class Split(NamedTuple):
@@ -336,7 +347,7 @@ def beans(num_splits: int) -> list[Split] | None:
     table, features = data.iloc[:, :8], data.iloc[:, 8:16]
     groups = np.concatenate([_ranges(table[c].to_numpy()) for c in table], axis=1)
     splits = []
-    for seed in range(num_splits):
+    for seed in range(FIRST_SEED, FIRST_SEED + num_splits):
         parts = np.split(np.random.default_rng(seed).permutation(len(data)), [3000, 9000])
         base = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
         base.fit(features.iloc[parts[0]], labels[parts[0]])

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -150,6 +151,22 @@ def test_a_step_of_hedge():
     utility = jnp.array([[-0.5, -1.0]])
     moved, _ = learner.update(Simplex((1, 2)), Feedback(utility, first[0], None), *first[::-1])
     assert float(moved[0, 1]) == pytest.approx(0.401312, abs=1e-6)
+
+
+def test_each_round_lowers_the_divergence_from_the_labels():
+    """By at least rate * error / 2 - rate^2 / 32, the step of the proof of the bound."""
+    _, labels, groups = problem(9, 200, 3, 6)
+    found = multicalibrate(
+        labels, groups > 0, num_levels=4, num_rounds=60, learner=PointHedge(0.3), tol=0
+    )
+
+    def divergence(number):
+        predictor = eqx.tree_at(lambda p: p.num_rounds, found.predictor, number)
+        return -jnp.log(predictor(groups > 0)[jnp.arange(200), labels]).mean()
+
+    left = jax.jit(jax.vmap(divergence))(jnp.arange(1, 61, dtype=jnp.int32))
+    assert (left[:-1] - left[1:] >= 0.15 * found.errors[:-1, 0] - 0.09 / 32 - 1e-12).all()
+    assert left[-1] < left[0] - 0.01
 
 
 def test_every_learner_and_auditor_lowers_the_error_and_replays():
