@@ -295,6 +295,7 @@ def buckets():
 
 
 @needs_shared
+@pytest.mark.slow
 def test_known_totals_of_small_games():
     check_totals(buckets()[2, 1], "ce")
 

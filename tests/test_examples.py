@@ -78,6 +78,7 @@ def test_payoffs_are_learned_from_play(tmp_path, capsys):
     assert (tmp_path / "picture.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_payments_raise_welfare(tmp_path, capsys):
     welfare = mechanism_design.main(tmp_path / "picture.png", num_budgets=3, steps=6)
     assert np.all(np.diff(welfare, axis=1) > 0)
