@@ -32,4 +32,5 @@ QUESTIONS = {
     "truthfulness": "benchmarks.truthfulness",
     "on_demand": "benchmarks.on_demand",
     "worst_group": "benchmarks.worst_group",
+    "online_calibration": "benchmarks.online_calibration",
 }
