@@ -14,6 +14,7 @@ from gamejax import calibration, learners
 from gamejax.calibration import (
     GridProd,
     Levels,
+    MulticalibrationGame,
     PointGradient,
     PointHedge,
     PointProd,
@@ -208,6 +209,32 @@ def test_no_regret_auditors_promise_for_a_random_round():
         assert mean <= float(found.mixture_error) * 4 + 1e-9  # four levels add up
     start = float(multicalibration_error(scores, labels, groups, 4))
     assert max(errors) < 0.35 * start
+
+
+def test_an_auditor_who_sees_a_few_points_a_round():
+    """Unbiased, and enough for a random round: the dynamics of a sample per round."""
+    scores, labels, groups = problem(6, 300, 2, 6)
+    options = {"base_scores": scores, "num_levels": 4, "learner": PointHedge(0.2)}
+    found = multicalibrate(
+        labels, groups > 0, num_rounds=1500, auditor=learners.Hedge(0.2), batch_size=4,
+        key=jax.random.key(0), **options,
+    )  # fmt: skip
+    start = float(multicalibration_error(scores, labels, groups > 0, 4))
+    assert float(found.mixture_error) < 0.4 * start
+    game = MulticalibrationGame(
+        jax.nn.one_hot(labels, 2), Membership.of(groups > 0, jnp.float64), jnp.full(300, 1 / 300),
+        Levels(4, "joint"), "sqrt", jnp.zeros((0, 300)), 2,
+    )  # fmt: skip
+    profile = (jnp.asarray(scores), jnp.ones(game.strategy_sets[1].shape))
+
+    def draw(key):
+        return game.sample(profile, (), key=key, step=jnp.int32(0))[0][1]
+
+    draws = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(1), 20_000)))
+    error = draws.mean(0) - np.asarray(game.utility(1, profile))
+    assert (np.abs(error) <= 5 * draws.std(0) / math.sqrt(20_000) + 1e-12).all()
+    with pytest.raises(ValueError, match="batch_size draws points"):
+        multicalibrate(labels, groups, num_classes=2, batch_size=2)
 
 
 def test_it_maps_over_rates_and_stops_early():

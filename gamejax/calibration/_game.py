@@ -3,10 +3,11 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from gamejax._types import Scalar, Strategy, Utility
+from gamejax._types import Scalar, State, Strategy, Utility
 from gamejax.calibration._groups import Membership
 from gamejax.calibration._level_sets import Levels
 from gamejax.calibration._multicalibration_error import (
@@ -73,6 +74,7 @@ class MulticalibrationGame(AbstractGame):
         normalization: how the weights $w_S$ are made.
         monitors: other weights of the points under which errors are reported; the first of them,
             where there is one, chooses among the rounds.
+        batch_size: points drawn anew in every round, by which the auditor judges; default all.
 
     References:
         haghtalab2023.
@@ -84,6 +86,7 @@ class MulticalibrationGame(AbstractGame):
     levels: Levels
     normalization: Normalization = eqx.field(static=True)
     monitors: Float[Array, "sets points"]
+    batch_size: int | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -93,9 +96,11 @@ class MulticalibrationGame(AbstractGame):
         levels: Levels,
         normalization: Normalization,
         monitors: Array,
+        batch_size: int | None = None,
     ):
         self.targets, self.groups, self.weights = targets, groups, weights
         self.levels, self.normalization, self.monitors = levels, normalization, monitors
+        self.batch_size = batch_size
 
     @property
     def strategy_sets(  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -120,8 +125,32 @@ class MulticalibrationGame(AbstractGame):
         scores, mixture = profile
         if player == 0:
             return self.objectives.utility(mixture, scores, self.groups)
-        biases = self.violation(scores).violations
-        return jnp.stack([biases, -biases], axis=-1).reshape(-1)
+        return _both_signs(self.violation(scores).violations)
+
+    def sample(
+        self,
+        profile: tuple[Strategy, ...],
+        state: State,
+        *,
+        key: PRNGKeyArray | None,
+        step: Array,
+    ) -> tuple[tuple[Utility, ...], State]:
+        """With `batch_size`, what the auditor gains on points drawn by their weights; unbiased."""
+        if self.batch_size is None:
+            return self.utilities(profile), state
+        if key is None:
+            raise ValueError("batch_size draws points: pass key=jax.random.key(...).")
+        scores, chances = profile[0], self.weights
+        drawn = jax.random.choice(key, chances.shape[0], (self.batch_size,), p=chances)
+        alike = jnp.full_like(chances, 1 / self.batch_size, shape=self.batch_size)
+        targets, groups = self.targets[drawn], self.groups.rows(drawn)
+        seen = violation(scores[drawn], targets, groups, alike, self.levels, "points")
+        biases = seen.violations * self.objectives.scale[:, None, None]
+        return (self.utility(0, profile), _both_signs(biases)), state
+
+
+def _both_signs(biases: Float[Array, "groups levels coordinates"]) -> Utility:
+    return jnp.stack([biases, -biases], axis=-1).reshape(-1)
 
 
 def selection_error(game: Any, profile: Any) -> Scalar:

@@ -39,6 +39,10 @@ class Membership(eqx.Module):
         shares = np.take_along_axis(matrix, first, axis=1)
         return cls(jnp.asarray(first, jnp.int32), jnp.asarray(shares, dtype), num_groups)
 
+    def rows(self, points: Int[Array, " rows"]) -> Self:
+        """The groups of some points, in this order."""
+        return type(self)(self.members[points], self.shares[points], self.num_groups)
+
     def cells(
         self, codes: Int[Array, "points coordinates"], num_levels: int
     ) -> Int[Array, "points most coordinates"]:

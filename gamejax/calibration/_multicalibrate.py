@@ -133,6 +133,7 @@ def multicalibrate(
     auditor: AbstractLearner | None = None,
     weights: ArrayLike | None = None,
     monitors: ArrayLike | None = None,
+    batch_size: int | None = None,
     tol: float | Scalar = 0.0,
     key: PRNGKeyArray | None = None,
     dtype: Any = None,
@@ -163,8 +164,11 @@ def multicalibrate(
         auditor: the adversary's; default `BestResponse()`.
         weights: of the points; default all alike. Points of weight 0 are predicted, not audited.
         monitors: further weights, `(points,)` or `(sets, points)`; the first set chooses the round.
+        batch_size: so many points, drawn anew in every round with replacement, are what the auditor
+            sees; default all points. $T$ rounds of one point each are enough for a no-regret
+            auditor, in expectation over them.
         tol: stop once the error is at most this; looked at every 10 rounds.
-        key: for learners that draw.
+        key: for learners that draw, and for `batch_size`.
         dtype: floating-point type; default that of `base_scores`, else JAX's.
 
     Raises:
@@ -174,6 +178,10 @@ def multicalibrate(
         haghtalab2023.
     """
     check_count(num_rounds, "num_rounds", 1)
+    if batch_size is not None:
+        check_count(batch_size, "batch_size", 1)
+        if key is None:
+            raise ValueError("batch_size draws points: pass key=jax.random.key(...).")
     start = None if base_scores is None else as_scores(base_scores, "base_scores")
     dtype = dtype or (jnp.result_type(float) if start is None else start.dtype)
     targets = _targets(labels, num_classes, start, dtype)
@@ -185,6 +193,7 @@ def multicalibrate(
         Levels(num_levels, levels),
         checked_normalization(normalization),
         _monitors(monitors, num_points, dtype),
+        batch_size,
     )
     learner = PointHedge(math.sqrt(32 * math.log(k) / num_rounds)) if learner is None else learner
     solver = Audit(learner, BestResponse() if auditor is None else auditor, int(num_rounds))
