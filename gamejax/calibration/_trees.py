@@ -80,8 +80,7 @@ class TreeAuditor(AbstractAuditor):
                 found = jnp.moveaxis(found, 1, 0)
                 sums = _interleave(found, sums - found)
         values = safe_divide(total[:, :width], total[:, width:] + self.ridge)
-        change = jnp.stack(masks).T @ values
-        return Tree(jnp.concatenate(asked), values), change
+        return Tree(jnp.concatenate(asked), values), _at_leaves(masks, values)
 
     def change(self, complaint: Tree, design: Array, scores: Array) -> Array:
         yes = _rows(design, self._own(scores), complaint.questions)
@@ -90,7 +89,7 @@ class TreeAuditor(AbstractAuditor):
             level = yes[first : first + len(masks)]
             first += len(masks)
             masks = _split(masks, level)
-        return jnp.stack(masks).T @ complaint.values
+        return _at_leaves(masks, complaint.values)
 
     def _own(self, scores: Array) -> Float[Array, "levels points"]:
         """Whether each coordinate of the prediction reaches each level."""
@@ -126,6 +125,12 @@ def _rows(design: Array, own: Array, questions: Array) -> Array:
 def _split(masks: list[Array], yes: Array) -> list[Array]:
     """The points of each node that say yes, and those that say no."""
     return [half for m, y in zip(masks, yes, strict=True) for half in (m * y, m * (1 - y))]
+
+
+def _at_leaves(masks: list[Array], values: Array) -> Float[Array, "points coordinates"]:
+    """What the leaf of each point asks for; term by term, so that no mask is written to memory."""
+    columns = [sum(m * v for m, v in zip(masks, own, strict=True)) for own in values.T]
+    return jnp.stack([jnp.asarray(c) for c in columns], axis=1)
 
 
 def _interleave(first: Array, second: Array) -> Array:

@@ -74,14 +74,18 @@ def examine(
     Inverse iteration with the system and its transpose. 0 where the system is singular.
     """
     solve, solve_transposed = factorized(function, right, linear_solver)
-    vector = irregular(right)
+    solution = solve(right)
+    # The iteration waits for the solution: of jaxlib's batched triangular solves on a CPU as many
+    # as there are threads, at once, wait for each other forever.
+    after = 0 * jnp.stack([jnp.sum(leaf) for leaf in jax.tree.leaves(solution)]).sum()
+    vector = jax.tree.map(lambda leaf: leaf + after.astype(leaf.dtype), irregular(right))
     for _ in range(NUM_ROUNDS):
         vector = _normalized(solve_transposed(_normalized(solve(vector))))
     direction = solve(vector)
     growth = jnp.sqrt(inner(direction, direction))
     finite = jnp.isfinite(growth)
     smallest = jnp.where(finite, safe_divide(jnp.ones_like(growth), growth, jnp.inf), 0)
-    return Condition(smallest, _normalized(direction), solve(right))
+    return Condition(smallest, _normalized(direction), solution)
 
 
 def smallest_singular_value(
