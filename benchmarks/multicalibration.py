@@ -52,7 +52,9 @@ loss .3224 against .3210), one-hot questions (no gain), depth 4 (overfits), larg
 loss .0006 higher), one refit on all rows in place of the mean of the folds (the same). Raw ages and
 hours as questions gain .002 to .006 of log loss; MCGrad is not given them, so neither are ours. The
 games correct nothing but the given groups, as multicalibration asks; log loss and the error of the
-worst group need features.
+worst group need features. What keeps a fit from a tenth of MCGrad's time: about 230 rounds of 6 ms
+for four folds of 20,000 points, in skinny products with the table of all questions and in the masks
+of the nodes; the sums of the game's rounds are scatters, which NumPy's `bincount` does as fast.
 """
 
 
