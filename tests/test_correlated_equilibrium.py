@@ -87,7 +87,7 @@ def random_payoffs(shape, count, seed=0):
     drawn = [rng.uniform(-1, 1, (len(shape), *shape)) for _ in range(count)]
     drawn[0] = np.round(2 * drawn[0])  # ties
     drawn[1][1] = -drawn[1][0] if len(shape) == 2 else drawn[1][1]  # zero-sum: no interior
-    drawn[2][:, 1] = drawn[2][:, 0]  # copies of an action
+    drawn[2][:, -1] = drawn[2][:, 0]  # copies of an action
     drawn[3] = np.zeros_like(drawn[3])  # everything is an equilibrium
     return drawn
 
