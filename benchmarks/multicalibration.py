@@ -11,6 +11,7 @@ than MCGrad), `..._ci` half the width of their 95% interval. `median_s` is wall-
 from a table to a fitted model, `cpu_s` processor time.
 """
 
+import importlib
 import importlib.util
 import logging
 import time
@@ -281,13 +282,13 @@ def numpy_game(split: Split) -> Callable[[], np.ndarray]:
 
 def mcgrad(split: Split) -> Callable[[], np.ndarray]:
     """MCGrad with its defaults; it chooses its rounds by cross-validation too."""
-    from mcgrad.methods import MCGrad
+    methods: Any = importlib.import_module("mcgrad.methods")
 
     logging.disable(logging.INFO)
     names = [str(name) for name in split.table.columns]
     columns = {"prediction_column_name": "score", "categorical_feature_column_names": names}
     frame = split.table.assign(score=split.scores[:, 1], label=split.labels)
-    model = MCGrad()
+    model = methods.MCGrad()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(df_train=frame, label_column_name="label", **columns)
@@ -297,12 +298,12 @@ def mcgrad(split: Split) -> Callable[[], np.ndarray]:
 
 def hkrr(split: Split) -> Callable[[], np.ndarray]:
     """The classical algorithm in the PyPI package `multicalibration`."""
-    from multicalibration import MulticalibrationPredictor
+    package: Any = importlib.import_module("multicalibration")
 
     def lists(groups: np.ndarray) -> list[np.ndarray]:
         return [np.flatnonzero(column) for column in groups.T]
 
-    model = MulticalibrationPredictor("HKRR")
+    model = package.MulticalibrationPredictor("HKRR")
     options = {"alpha": 0.02, "lambda": 0.1, "use_oracle": False, "randomized": False}
     own = lists(split.groups)
     model.fit(split.scores[:, 1], split.labels, own, {**options, "max_iter": 1000})

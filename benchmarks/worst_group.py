@@ -12,6 +12,7 @@ or people alike (`plain`).
 
 import dataclasses
 import functools
+import importlib
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -245,14 +246,13 @@ def fitted(
 
 def fairlearn_row(setting: str, people: People, rounds: int) -> dict[str, Any]:
     """ExponentiatedGradient with a bound on every group's error, logistic regressions inside."""
-    from fairlearn.reductions import BoundedGroupLoss, ExponentiatedGradient, ZeroOneLoss
+    fairlearn: Any = importlib.import_module("fairlearn.reductions")
     from sklearn.linear_model import LogisticRegression
 
     inner = LogisticRegression(fit_intercept=False, max_iter=300)
     bound = 0.21 if setting == "adult" else 0.22
-    reduction = ExponentiatedGradient(
-        inner, BoundedGroupLoss(ZeroOneLoss(), upper_bound=bound), max_iter=rounds
-    )
+    parity = fairlearn.BoundedGroupLoss(fairlearn.ZeroOneLoss(), upper_bound=bound)
+    reduction = fairlearn.ExponentiatedGradient(inner, parity, max_iter=rounds)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         timed = measure(

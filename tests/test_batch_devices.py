@@ -217,9 +217,6 @@ def test_a_million_steps_in_float32_keep_their_digits(learner):
         exact = jax.vmap(games.MatrixGame)(payoffs.astype(jnp.float64))
         gaps[dtype] = np.asarray(jax.vmap(metrics.nash_conv)(exact, profile))
         assert solution.gap.dtype == dtype
-    # Below a rounding unit of the probabilities themselves nothing can be told apart. Single games
-    # of optimistic Hedge differ by a factor of up to 2.6, either way; the batch does not.
+    # Below a rounding unit of the probabilities themselves nothing can be told apart.
     unit = float(jnp.finfo(jnp.float32).eps)
-    for of in (np.max, np.mean):
-        assert of(gaps[jnp.float32]) <= 2 * of(gaps[jnp.float64]) + 2 * unit
-    assert np.all(gaps[jnp.float32] <= 3 * gaps[jnp.float64] + 2 * unit)
+    assert np.all(gaps[jnp.float32] <= 2 * gaps[jnp.float64] + 2 * unit)

@@ -20,8 +20,12 @@ from gamejax.metrics import coarse_correlated_gap
 from gamejax.solvers._averaging import AbstractAveraging, AbstractWeighted, Uniform
 from gamejax.solvers._base import AbstractSolver
 
-BLOCK = 1000
-"""Rounds whose utilities and strategies are summed plainly before they join the long sums."""
+BLOCK = 128
+r"""Rounds whose utilities and strategies are summed plainly before they join the long sums.
+
+Once play has settled the same numbers are added again and again, so that every addition to a sum of
+$b$ terms is rounded the same way: a bias of up to $b\epsilon/2$ of the average. With 1000 rounds
+that is as large as the gap of optimistic Hedge after a million rounds in float32."""
 
 
 class SelfPlayState(eqx.Module):
