@@ -2,6 +2,7 @@
 
 from gamejax import bandits as bandits
 from gamejax import calibration as calibration
+from gamejax import extensive as extensive
 from gamejax import feedback as feedback
 from gamejax import games as games
 from gamejax import learners as learners

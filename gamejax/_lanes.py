@@ -17,6 +17,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
 from jaxtyping import Array, PyTree
 
+from gamejax._side_by_side import axes_of, cut, in_parts, joined
 from gamejax._trailing import CALLS, ELEMENTWISE, Value, alike, closed_jaxpr, grown, interpret
 
 LANES = 64
@@ -107,9 +108,8 @@ def _mapped(
     after = structure.unflatten(flags)[1]
 
     def as_ever(count: Array, fixed: Any, state: Any) -> Any:
-        axes = jax.tree.map(lambda flag: 0 if flag else None, batched)
-        out_axes = jax.tree.map(lambda flag: 0 if flag else None, after)
-        return jax.vmap(plain, tuple(axes), out_axes, axis_size=size)(count, fixed, state)
+        mapped = jax.vmap(plain, tuple(axes_of(batched)), axes_of(after), axis_size=size)
+        return mapped(count, fixed, state)
 
     forms: dict[str, Any] = {}
     if not count_batched and size >= LANES and TESTED and _spelled_out(closed):
@@ -164,17 +164,10 @@ def _cached(
     plain: Any, size: int, batched: Any, after: Any, count: Array, fixed: Any, state: Any
 ) -> Any:
     """The loops of a batch as `jax.vmap` has them, as many at a time as the cache holds."""
-    leaves, structure = jax.tree.flatten((fixed, state))
-    flags = jax.tree.leaves(batched[1:])
-    own = [x for x, flag in zip(leaves, flags, strict=True) if flag]
-
-    def one(own: list[Array]) -> Any:
-        rest = iter(own)
-        mixed = [next(rest) if flag else x for x, flag in zip(leaves, flags, strict=True)]
-        return plain(count, *structure.unflatten(mixed))
-
-    fit = max(16, CACHE * size // _bytes(fixed, batched[1]))
-    finals = lax.map(one, own, batch_size=fit)
+    fit = min(size, max(16, CACHE * size // _bytes(fixed, batched[1])))
+    together = jax.vmap(plain, tuple(axes_of(batched)))
+    flags = jax.tree.leaves(batched)
+    finals = in_parts(together, size, fit, flags, (count, fixed, state))
     return jax.tree.map(lambda x, flag: x if flag else x[0], finals, after)
 
 
@@ -230,17 +223,13 @@ def _chunks(
     count: Array, fixed: Any, state: Any,
 ) -> Any:  # fmt: skip
     """The loops of the whole batch, chunk by chunk."""
-    num_chunks, lanes = -(-size // LANES), LANES
     num_fixed = len(jax.tree.leaves(fixed))
     leaves = _everywhere(size, jax.tree.leaves((fixed, state)), jax.tree.leaves(batched[1:]), flags)
 
-    def cut(x: Array) -> Array:
-        missing = num_chunks * lanes - size
-        if missing:
-            x = lax.concatenate([x, jnp.repeat(x[-1:], missing, axis=0)], 0)
-        return jnp.moveaxis(x.reshape(num_chunks, lanes, *x.shape[1:]), 1, -1)
-
-    chunks = [cut(x) if flag else x for x, flag in zip(leaves, flags, strict=True)]
+    chunks = [
+        jnp.moveaxis(cut(x, LANES), 1, -1) if flag else x
+        for x, flag in zip(leaves, flags, strict=True)
+    ]
     shared = [x for x, flag in zip(chunks, flags, strict=True) if not flag]
 
     def run(count: Array, shared: list[Array], own: list[Array]) -> Any:
@@ -250,9 +239,9 @@ def _chunks(
 
         def step(i: Array, now: list[Array]) -> list[Array]:
             carry = [Value(x, flag) for x, flag in zip(now, flags[num_fixed:], strict=True)]
-            moved = interpret(closed, lanes, [*consts, *carry, Value(i, False)], RULES)
+            moved = interpret(closed, LANES, [*consts, *carry, Value(i, False)], RULES)
             return [
-                grown(v, lanes) if flag else v.array
+                grown(v, LANES) if flag else v.array
                 for v, flag in zip(moved, flags[num_fixed:], strict=True)
             ]
 
@@ -272,13 +261,10 @@ def _chunks(
 
     outputs = lax.map(chunk, own)
 
-    def joined(x: Array, flag: bool) -> Array:
-        if not flag:
-            return x[0]
-        x = jnp.moveaxis(x, -1, 1)
-        return x.reshape(num_chunks * lanes, *x.shape[2:])[:size]
-
-    finals = [joined(x, f) for x, f in zip(outputs, flags[num_fixed:], strict=True)]
+    finals = [
+        joined(jnp.moveaxis(x, -1, 1), size) if flag else x[0]
+        for x, flag in zip(outputs, flags[num_fixed:], strict=True)
+    ]
     return jax.tree.structure(state).unflatten(finals)
 
 

@@ -31,7 +31,7 @@ def judge(
     solver: AbstractSolver, game: AbstractGame, certify: Certify, state: State, tol: Any
 ) -> tuple[Scalar, RESULTS]:
     """The certificate of what `state` vouches for, and whether the run is over."""
-    gap = certify(game, solver.profile(state))
+    gap = certify(game, solver.vouched(game, state))
     result = RESULTS.where(jnp.isnan(gap), RESULTS.nonfinite, solver.status(state))
     reached = (gap <= tol) & solver.settled(state)
     return gap, RESULTS.where(reached, RESULTS.successful, result)

@@ -232,7 +232,7 @@ def _play(
 
     def look(state: State) -> tuple[Scalar, Any]:
         extra = None if record.function is None else record.function(state)
-        return certify(game, solver.profile(state)), extra
+        return certify(game, solver.vouched(game, state)), extra
 
     state, (gaps, records) = run_recorded(
         solver, game, start.state, start.steps, num_steps=num_steps, every=record.every,
@@ -270,7 +270,7 @@ def begin(
                 "its profile (init=solution.profile) to start from it."
             )
     state = jax.tree.map(strong, state)
-    shape = jax.eval_shape(lambda s: certify(game, solver.profile(s)), state)
+    shape = jax.eval_shape(lambda s: certify(game, solver.vouched(game, s)), state)
     unknown = jnp.full(shape.shape, jnp.inf, shape.dtype)
     return vary_like(Progress(state, steps, unknown, RESULTS.running), game)
 
@@ -290,7 +290,7 @@ def conclude(
     found: Differentiable | None = None,
 ) -> Solution:
     """The solution, its gap recomputed from the profile that is handed out."""
-    profile = solver.profile(state) if found is None else found.profile
+    profile = solver.vouched(game, state) if found is None else found.profile
     gap = certify(game, profile)
     ended = progress.result == RESULTS.running
     result = RESULTS.where(ended, RESULTS.max_steps_reached, progress.result)

@@ -22,7 +22,7 @@ LAYERS = [
     {"_loop", "_adjoint", "_show", "_statistics", "_checks"},
     {"_solve", "_equilibria", "_citation"},
     {"_batch"},
-    {"bandits", "calibration", "multidistribution"},
+    {"bandits", "calibration", "extensive", "multidistribution"},
     {"cli", "plot"},
 ]
 FORBIDDEN = {("learners", "games"), ("games", "feedback"), ("feedback", "games")}

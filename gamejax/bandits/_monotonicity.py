@@ -11,7 +11,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from gamejax._types import Numbers
 from gamejax.bandits._environments import AbstractEnvironment, as_arms
 from gamejax.bandits._policy import AbstractPolicy
-from gamejax.bandits._result import new_axes
 from gamejax.bandits._simulate import simulate
 from gamejax.bandits._wrappers import ProbabilisticFeedback
 
@@ -52,14 +51,14 @@ class MonotonicityReport(eqx.Module):
 
     def plot(self, ax: "Axes | None" = None, *, what: str = "pulls", label: str = "") -> "Axes":
         """Mean `"pulls"` or `"observed"` of the arm whose rate varies, with 95% error bars."""
-        ax = new_axes() if ax is None else ax
+        from gamejax.plot._base import new_axes, tidy  # matplotlib is an extra
+
+        ax = new_axes(ax, (7.0, 4.6))
         values = np.asarray(getattr(self, what))[:, :, self.arm]
         error = 1.96 * values.std(1, ddof=1) / values.shape[1] ** 0.5
         ax.errorbar(np.asarray(self.rates), values.mean(1), error, marker="o", ms=3, label=label)
         ax.set(xlabel=f"rate of observation of arm {self.arm}", ylabel=what)
-        ax.grid(alpha=0.25)
-        ax.spines[["top", "right"]].set_visible(False)
-        return ax
+        return tidy(ax)
 
 
 def monotonicity_report(

@@ -61,29 +61,14 @@ class BanditResult(eqx.Module):
                 "plot draws one simulation with several records (record_every below the horizon), "
                 f"got regret of shape {self.regret.shape}."
             )
-        ax = new_axes() if ax is None else ax
+        from gamejax.plot._base import new_axes, tidy  # matplotlib is an extra
+
+        ax = new_axes(ax, (7.0, 4.6))
         times = np.asarray(self.times)
         low, high = np.asarray(self.quantiles((0.05, 0.95)))
         (line,) = ax.plot(times, np.asarray(self.mean()), label=label, **{"lw": 1.8, **style})
         ax.fill_between(times, low, high, color=line.get_color(), alpha=0.15, lw=0)
         ax.set(xlabel="rounds", ylabel="regret")
-        ax.grid(alpha=0.25)
-        ax.spines[["top", "right"]].set_visible(False)
         if label is not None:
             ax.legend(frameon=False, fontsize=9)
-        return ax
-
-
-def new_axes() -> "Axes":
-    """A new figure's axes.
-
-    Raises:
-        ImportError: matplotlib is missing; the message says what to install.
-    """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f"plots need {error.name}: install it with pip install 'gamejax[plot]'."
-        ) from None
-    return plt.figure(figsize=(7.0, 4.6), layout="constrained").gca()
+        return tidy(ax)

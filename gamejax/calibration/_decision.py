@@ -13,7 +13,6 @@ from gamejax.calibration._forecasts import (
     as_forecasts,
     as_sample,
     by_score,
-    check_num_levels,
     level_of,
     runs,
     total,
@@ -52,8 +51,7 @@ def u_calibration(
     References:
         kleinberg2023.
     """
-    scores, labels, weights = as_forecasts(scores, labels, weights)
-    check_num_levels(num_levels)
+    scores, labels, weights = as_forecasts(scores, labels, weights, num_levels)
     return _external(scores, labels, weights, num_levels, True, bool(normalize))
 
 
@@ -76,8 +74,7 @@ def v_calibration(
     References:
         kleinberg2023.
     """
-    scores, labels, weights = as_forecasts(scores, labels, weights)
-    check_num_levels(num_levels)
+    scores, labels, weights = as_forecasts(scores, labels, weights, num_levels)
     return _external(scores, labels, weights, num_levels, False, bool(normalize))
 
 
@@ -110,8 +107,7 @@ def swap_calibration(
     References:
         hu2024.
     """
-    scores, labels, weights = as_forecasts(scores, labels, weights)
-    check_num_levels(num_levels)
+    scores, labels, weights = as_forecasts(scores, labels, weights, num_levels)
     return _swap(scores, labels, weights, num_levels, bool(normalize))
 
 

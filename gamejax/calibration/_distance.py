@@ -15,7 +15,6 @@ from gamejax.calibration._forecasts import (
     as_sample,
     binary_digits,
     by_score,
-    check_num_levels,
     level_of,
     total,
 )
@@ -70,8 +69,7 @@ def interval_ce(
     References:
         blasiok2023.
     """
-    scores, labels, weights = as_forecasts(scores, labels, weights)
-    check_num_levels(num_levels)
+    scores, labels, weights = as_forecasts(scores, labels, weights, num_levels)
     if max(num_levels or 0, 0 if num_levels else scores.shape[0]) > _MOST_CUTS:
         raise ValueError(
             f"interval_ce compares all pairs of cuts, {_MOST_CUTS} of them at most: give "
@@ -115,8 +113,7 @@ def distance_to_calibration(
     References:
         blasiok2023.
     """
-    scores, labels, weights = as_forecasts(scores, labels, weights)
-    check_num_levels(num_levels)
+    scores, labels, weights = as_forecasts(scores, labels, weights, num_levels)
     if scores.shape[0] <= EXACT_UP_TO:
         return _exact_distance(scores, labels, weights, bool(normalize))
     if num_levels is None and scores.shape[0] > 4096:

@@ -13,7 +13,6 @@ from gamejax.calibration._forecasts import (
     as_forecasts,
     as_sample,
     by_score,
-    check_num_levels,
     level_of,
     runs,
     total,
@@ -60,8 +59,7 @@ def ece(
     References:
         naeini2015; foster1998.
     """
-    scores, labels, weights = as_forecasts(scores, labels, weights)
-    check_num_levels(num_levels)
+    scores, labels, weights = as_forecasts(scores, labels, weights, num_levels)
     if norm not in (1, 2, math.inf):
         raise ValueError(f"norm must be 1, 2 or math.inf, got {norm!r}.")
     return _ece(scores, labels, weights, float(norm), num_levels, bool(normalize))

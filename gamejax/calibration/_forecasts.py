@@ -31,7 +31,7 @@ class Sample(NamedTuple):
         return self.weights * (self.labels - self.scores)
 
 
-def as_scores(scores: Numbers) -> Float[Array, "..."]:
+def as_probabilities(scores: Numbers) -> Float[Array, "..."]:
     """Forecasts as a floating-point array `(T,)` or `(T, k)` of probabilities."""
     scores = jnp.asarray(scores)
     if not jnp.issubdtype(scores.dtype, jnp.floating):
@@ -56,14 +56,15 @@ def check_labels(labels: Numbers, scores: Array) -> Array:
 
 
 def as_forecasts(
-    scores: Numbers, labels: Numbers, weights: Numbers | None
+    scores: Numbers, labels: Numbers, weights: Numbers | None, num_levels: Any = None
 ) -> tuple[Array, Array, Array | None]:
     """Binary forecasts, outcomes and weights as arrays of one floating-point type, checked.
 
     Raises:
-        ValueError: shapes that differ; values outside [0, 1] or negative weights, unless traced.
+        ValueError: shapes that differ; values outside [0, 1] or negative weights, unless traced;
+            `num_levels` that is neither `None` nor a count.
     """
-    scores = as_scores(scores)
+    scores = as_probabilities(scores)
     if scores.ndim != 1:
         raise ValueError(
             f"scores must be probabilities of label 1, shape (T,), got shape {scores.shape}; of "
@@ -79,7 +80,15 @@ def as_forecasts(
         weights = weights.astype(scores.dtype)
     if not any(isinstance(x, Tracer) for x in (scores, labels, weights)):
         _check_values(scores, labels, weights)
+    _check_num_levels(num_levels)
     return scores, labels, weights
+
+
+def _check_num_levels(num_levels: Any) -> None:
+    if num_levels is not None and (
+        isinstance(num_levels, bool) or not isinstance(num_levels, int) or num_levels < 1
+    ):
+        raise ValueError(f"num_levels must be None or an integer of at least 1, got {num_levels}.")
 
 
 def _check_values(scores: Array, labels: Array, weights: Array | None) -> None:
@@ -178,11 +187,3 @@ def map_in_batches(
     if count <= batch:
         return jax.vmap(function)(inputs)
     return jax.lax.map(function, inputs, batch_size=batch)
-
-
-def check_num_levels(num_levels: Any) -> None:
-    """Refuse what is no count of levels; `None` passes."""
-    if num_levels is not None and (
-        isinstance(num_levels, bool) or not isinstance(num_levels, int) or num_levels < 1
-    ):
-        raise ValueError(f"num_levels must be None or an integer of at least 1, got {num_levels}.")

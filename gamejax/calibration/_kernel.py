@@ -12,7 +12,6 @@ from gamejax.calibration._forecasts import (
     as_forecasts,
     as_sample,
     by_score,
-    check_num_levels,
     level_of,
     total,
 )
@@ -53,8 +52,7 @@ def laplace_kernel_ce(
     References:
         kumar2018; blasiok2023.
     """
-    scores, labels, weights = as_forecasts(scores, labels, weights)
-    check_num_levels(num_levels)
+    scores, labels, weights = as_forecasts(scores, labels, weights, num_levels)
     if pairs and num_levels is not None:
         raise ValueError("pairs=True sums over forecasts as they are: leave num_levels out.")
     return _laplace(scores, labels, weights, num_levels, bool(pairs), bool(normalize))

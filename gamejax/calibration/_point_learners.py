@@ -22,7 +22,34 @@ class PointState(NamedTuple):
     step: Int[Array, ""]
 
 
-class PointHedge(AbstractLearner):
+class AbstractPointLearner(AbstractLearner):
+    r"""Learners whose rate $\eta_t = \eta\gamma^t$ is the same at all points.
+
+    Attributes:
+        learning_rate: $\eta > 0$.
+        decay: $\gamma \in (0, 1]$.
+    """
+
+    learning_rate: eqx.AbstractVar[float | Scalar]
+    decay: eqx.AbstractVar[float | Scalar]
+
+    def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Array, PointState]:
+        return self.start(strategies, strategies.center(dtype), dtype=dtype)
+
+    def start(
+        self, strategies: AbstractStrategySet, strategy: Array, *, dtype: Any
+    ) -> tuple[Array, PointState]:
+        zero = jnp.zeros((), jnp.int32)
+        return strategy, PointState(safe_log(strategy), jnp.zeros_like(strategy), zero)
+
+    def rate(self, state: PointState) -> Array:
+        r"""$\eta_t$."""
+        dtype = state.dual.dtype
+        decay, rate = jnp.asarray(self.decay, dtype), jnp.asarray(self.learning_rate, dtype)
+        return rate * decay ** (state.step + 1).astype(dtype)
+
+
+class PointHedge(AbstractPointLearner):
     r"""Hedge at every point that an objective concerns; with `optimism=1.0` optimistic Hedge.
 
     $h^{t+1}(x)_j \propto h^t(x)_j \exp(\eta_t (u^t_j + \omega(u^t_j - u^{t'}_j)))$ where
@@ -44,14 +71,6 @@ class PointHedge(AbstractLearner):
     decay: float | Scalar = 1.0
     optimism: float | Scalar = 0.0
 
-    def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Array, PointState]:
-        return _begin(strategies.center(dtype))
-
-    def start(
-        self, strategies: AbstractStrategySet, strategy: Array, *, dtype: Any
-    ) -> tuple[Array, PointState]:
-        return _begin(strategy)
-
     def update(
         self,
         strategies: AbstractStrategySet,
@@ -64,14 +83,14 @@ class PointHedge(AbstractLearner):
         utility = feedback.utility
         active = _active(utility)
         optimism = jnp.asarray(self.optimism, utility.dtype)
-        move = _rate(self, state) * (utility + optimism * (utility - state.last))
+        move = self.rate(state) * (utility + optimism * (utility - state.last))
         dual = strategies.recenter(jnp.where(active, state.dual + move, state.dual))
         last = jnp.where(active, utility, state.last)
         moved = jax.nn.softmax(dual, axis=-1)
         return moved, PointState(dual, last, state.step + 1)
 
 
-class PointGradient(AbstractLearner):
+class PointGradient(AbstractPointLearner):
     r"""Projected gradient ascent at every point that an objective concerns.
 
     $h^{t+1}(x) = \Pi_\Delta(h^t(x) + \eta_t u^t(x))$, $\eta_t = \eta\gamma^t$. Regret and so the
@@ -88,14 +107,6 @@ class PointGradient(AbstractLearner):
     learning_rate: float | Scalar
     decay: float | Scalar = 1.0
 
-    def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Array, PointState]:
-        return _begin(strategies.center(dtype))
-
-    def start(
-        self, strategies: AbstractStrategySet, strategy: Array, *, dtype: Any
-    ) -> tuple[Array, PointState]:
-        return _begin(strategy)
-
     def update(
         self,
         strategies: AbstractStrategySet,
@@ -106,12 +117,12 @@ class PointGradient(AbstractLearner):
         key: PRNGKeyArray | None = None,
     ) -> tuple[Array, PointState]:
         utility = feedback.utility
-        point = strategy + _rate(self, state) * utility
+        point = strategy + self.rate(state) * utility
         moved = jnp.where(_active(utility), strategies.project(point), strategy)
         return moved, state._replace(step=state.step + 1)
 
 
-class PointProd(AbstractLearner):
+class PointProd(AbstractPointLearner):
     r"""Prod at every point: $h^{t+1}(x)_j \propto h^t(x)_j \max(1 + \eta_t u^t(x)_j, 10^{-8})$.
 
     To first order Hedge; its regret against a class is of second order, the sum of squares of
@@ -128,14 +139,6 @@ class PointProd(AbstractLearner):
     learning_rate: float | Scalar
     decay: float | Scalar = 1.0
 
-    def init(self, strategies: AbstractStrategySet, *, dtype: Any) -> tuple[Array, PointState]:
-        return _begin(strategies.center(dtype))
-
-    def start(
-        self, strategies: AbstractStrategySet, strategy: Array, *, dtype: Any
-    ) -> tuple[Array, PointState]:
-        return _begin(strategy)
-
     def update(
         self,
         strategies: AbstractStrategySet,
@@ -145,7 +148,7 @@ class PointProd(AbstractLearner):
         *,
         key: PRNGKeyArray | None = None,
     ) -> tuple[Array, PointState]:
-        factor = jnp.maximum(1 + _rate(self, state) * feedback.utility, 1e-8)
+        factor = jnp.maximum(1 + self.rate(state) * feedback.utility, 1e-8)
         dual = strategies.recenter(state.dual + jnp.log(factor))
         moved = jax.nn.softmax(dual, axis=-1)
         return moved, state._replace(dual=dual, step=state.step + 1)
@@ -198,16 +201,5 @@ class GridProd(AbstractLearner):
         return jax.nn.softmax(weights), GridState(dual)
 
 
-def _begin(strategy: Array) -> tuple[Array, PointState]:
-    zero = jnp.zeros((), jnp.int32)
-    return strategy, PointState(safe_log(strategy), jnp.zeros_like(strategy), zero)
-
-
 def _active(utility: Array) -> Array:
     return jnp.any(utility != 0, axis=-1, keepdims=True)
-
-
-def _rate(learner: PointHedge | PointGradient | PointProd, state: PointState) -> Array:
-    dtype = state.dual.dtype
-    decay, rate = jnp.asarray(learner.decay, dtype), jnp.asarray(learner.learning_rate, dtype)
-    return rate * decay ** (state.step + 1).astype(dtype)

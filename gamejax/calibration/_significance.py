@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from gamejax._numerics import safe_divide
 from gamejax._types import Numbers, Scalar
-from gamejax.calibration._forecasts import as_scores, check_labels, map_in_batches
+from gamejax.calibration._forecasts import as_probabilities, check_labels, map_in_batches
 
 
 class CalibrationTest(eqx.Module):
@@ -79,7 +79,7 @@ def calibration_test(
     """
     if not isinstance(num_draws, int) or num_draws < 1:
         raise ValueError(f"num_draws must be an integer of at least 1, got {num_draws!r}.")
-    scores = as_scores(scores)
+    scores = as_probabilities(scores)
     labels = check_labels(labels, scores)
     labels = labels.astype(scores.dtype if scores.ndim == 1 else jnp.int32)
     return _test(statistic, scores, labels, key, num_draws)

@@ -13,7 +13,6 @@ from gamejax.calibration._forecasts import (
     as_forecasts,
     as_sample,
     by_score,
-    check_num_levels,
     on_grid,
 )
 from gamejax.calibration._transport import largest_correlation, path_transport
@@ -77,8 +76,7 @@ def smooth_ce(
     References:
         foster2018; blasiok2023.
     """
-    scores, labels, weights = as_forecasts(scores, labels, weights)
-    check_num_levels(num_levels)
+    scores, labels, weights = as_forecasts(scores, labels, weights, num_levels)
     return _smooth_ce(scores, labels, weights, num_levels, bool(normalize))
 
 
@@ -97,8 +95,7 @@ def smooth_ce_bounds(
     References:
         blasiok2023.
     """
-    scores, labels, weights = as_forecasts(scores, labels, weights)
-    check_num_levels(num_levels)
+    scores, labels, weights = as_forecasts(scores, labels, weights, num_levels)
     return _bounds(scores, labels, weights, num_levels, bool(normalize))
 
 

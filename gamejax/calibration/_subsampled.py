@@ -14,7 +14,6 @@ from gamejax.calibration._forecasts import (
     as_sample,
     binary_digits,
     by_score,
-    check_num_levels,
     map_in_batches,
     on_grid,
 )
@@ -98,8 +97,7 @@ def ssce_estimate(
     References:
         haghtalab2024.
     """
-    scores, labels, weights = as_forecasts(scores, labels, weights)
-    check_num_levels(num_levels)
+    scores, labels, weights = as_forecasts(scores, labels, weights, num_levels)
     if not isinstance(num_subsets, int) or num_subsets < 4 or num_subsets % 2:
         raise ValueError(f"num_subsets must be an even number of at least 4, got {num_subsets!r}.")
     if scores.shape[0] <= EXACT_UP_TO:

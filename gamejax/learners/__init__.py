@@ -4,6 +4,7 @@ from gamejax.learners._adahedge import AdaHedge as AdaHedge
 from gamejax.learners._base import AbstractLearner as AbstractLearner
 from gamejax.learners._best_response import BestResponse as BestResponse
 from gamejax.learners._best_response import SmoothBestResponse as SmoothBestResponse
+from gamejax.learners._counterfactual import Counterfactual as Counterfactual
 from gamejax.learners._ftrl import FollowTheRegularizedLeader as FollowTheRegularizedLeader
 from gamejax.learners._gradient import GradientAscent as GradientAscent
 from gamejax.learners._hedge import Hedge as Hedge

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from gamejax._numerics import Sum
-from gamejax._types import Scalar, Strategy, Utility
+from gamejax._types import Scalar, Utility
 from gamejax.regularizers import AbstractRegularizer, Entropy, LogBarrier, Tsallis
-from gamejax.sets import AbstractStrategySet, Simplex
+from gamejax.sets import AbstractStrategySet, Simplex, Treeplex
 
 
 def number(value: Any, like: PyTree[Array]) -> Array:
@@ -30,17 +30,15 @@ def combine(*terms: tuple[Any, PyTree[Array]]) -> PyTree[Array]:
     return jax.tree.map(lambda *leaves: functools.reduce(jnp.add, leaves), *scaled)
 
 
-def dual_of(strategy: Strategy, regularizer: AbstractRegularizer) -> Utility:
-    r"""$\nabla R(x)$: the mirror map of it is $x$ again."""
-    return jax.tree.map(regularizer.gradient, strategy)
-
-
 def keeps_dual(strategies: AbstractStrategySet, regularizer: AbstractRegularizer) -> bool:
     r"""Whether $\nabla R$ of a mirror step is its dual up to a constant per block.
 
-    So it is on a simplex for regularizers that are steep at its boundary. Then mirror descent needs
-    no gradients of strategies, and probabilities too small to be represented are not forgotten.
+    So it is on a simplex for regularizers that are steep at its boundary, and on a treeplex. Then
+    mirror descent needs no gradients of strategies, and probabilities too small to be represented
+    are not forgotten.
     """
+    if isinstance(strategies, Treeplex):
+        return isinstance(regularizer, Entropy)
     return isinstance(strategies, Simplex) and isinstance(
         regularizer, Entropy | LogBarrier | Tsallis
     )

@@ -10,7 +10,7 @@ from gamejax._numerics import Sum
 from gamejax._types import Scalar, Strategy, Utility
 from gamejax.feedback import Feedback
 from gamejax.learners._base import AbstractLearner, check_number
-from gamejax.learners._dual import combine, decayed, dual_of, predicted
+from gamejax.learners._dual import combine, decayed, predicted
 from gamejax.regularizers import AbstractRegularizer
 from gamejax.sets import AbstractStrategySet
 
@@ -66,7 +66,7 @@ class FollowTheRegularizedLeader(AbstractLearner):
     def start(
         self, strategies: AbstractStrategySet, strategy: Strategy, *, dtype: Any
     ) -> tuple[Strategy, LeaderState]:
-        return strategy, _first(dual_of(strategy, self.regularizer))
+        return strategy, _first(strategies.dual(strategy, self.regularizer))
 
     def update(
         self,

@@ -11,7 +11,7 @@ from gamejax._numerics import Sum, safe_divide
 from gamejax._types import Scalar, Strategy, Utility
 from gamejax.feedback import Feedback
 from gamejax.learners._base import AbstractLearner, check_number
-from gamejax.learners._dual import combine, dual_of, number, predicted, ranges
+from gamejax.learners._dual import combine, number, predicted, ranges
 from gamejax.regularizers import Entropy
 from gamejax.sets import AbstractStrategySet
 
@@ -77,7 +77,7 @@ class Hedge(AbstractLearner):
     def start(
         self, strategies: AbstractStrategySet, strategy: Strategy, *, dtype: Any
     ) -> tuple[Strategy, HedgeState]:
-        return strategy, _first(dual_of(strategy, Entropy()))
+        return strategy, _first(strategies.dual(strategy, Entropy()))
 
     def update(
         self,

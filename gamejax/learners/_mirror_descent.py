@@ -9,7 +9,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from gamejax._types import Scalar, Strategy, Utility
 from gamejax.feedback import Feedback
 from gamejax.learners._base import AbstractLearner, check_number
-from gamejax.learners._dual import combine, decayed, dual_of, keeps_dual
+from gamejax.learners._dual import combine, decayed, keeps_dual
 from gamejax.regularizers import AbstractRegularizer, Entropy
 from gamejax.sets import AbstractStrategySet
 
@@ -61,7 +61,7 @@ class MirrorDescent(AbstractLearner):
     def start(
         self, strategies: AbstractStrategySet, strategy: Strategy, *, dtype: Any
     ) -> tuple[Strategy, MirrorState]:
-        dual = dual_of(strategy, self.regularizer)
+        dual = strategies.dual(strategy, self.regularizer)
         return strategy, MirrorState(dual, jnp.zeros((), jnp.int32))
 
     def update(
@@ -79,7 +79,8 @@ class MirrorDescent(AbstractLearner):
         if keeps_dual(strategies, self.regularizer):
             dual = strategies.recenter(dual)
         else:
-            dual = dual_of(strategies.mirror(dual, self.regularizer), self.regularizer)
+            moved = strategies.mirror(dual, self.regularizer)
+            dual = strategies.dual(moved, self.regularizer)
         state = MirrorState(dual, state.step + 1)
         ahead = combine((1, dual), (rate * jnp.asarray(self.optimism, rate.dtype), utility))
         return strategies.mirror(ahead, self.regularizer), state
@@ -141,7 +142,7 @@ class MagneticMirrorDescent(AbstractLearner):
     ) -> tuple[Strategy, MagneticState]:
         magnet = strategies.center(dtype) if self.magnet is None else self.magnet
         magnet = jax.tree.map(lambda m: jnp.asarray(m, dtype), magnet)
-        duals = [dual_of(point, self.regularizer) for point in (strategy, magnet)]
+        duals = [strategies.dual(point, self.regularizer) for point in (strategy, magnet)]
         return strategy, MagneticState(duals[0], duals[1], jnp.zeros((), jnp.int32))
 
     def update(
@@ -164,7 +165,7 @@ class MagneticMirrorDescent(AbstractLearner):
         if keeps_dual(strategies, self.regularizer):
             dual = strategies.recenter(dual)
         else:
-            dual = dual_of(strategy, self.regularizer)
+            dual = strategies.dual(strategy, self.regularizer)
         magnet = state.magnet
         if self.magnet_every is not None:
             moves = step % jnp.asarray(self.magnet_every, jnp.int32) == 0

@@ -14,7 +14,6 @@ from gamejax._joint import Joint
 from gamejax._numerics import inner
 from gamejax._types import Profile, Scalar, Strategy, Utility
 from gamejax.games import AbstractGame
-from gamejax.regularizers import Entropy
 from gamejax.sets import AbstractStrategySet, CappedSimplex, Simplex
 
 
@@ -130,10 +129,7 @@ def best_payoff(
     r"""$\max_{x \in X} \langle u, x\rangle$; with a `temperature`, $+ \tau H(x)$ in the maximum."""
     if temperature is None:
         return strategies.support(utility)
-    scaled = jax.tree.map(lambda u: u / temperature, utility)
-    best = strategies.mirror(scaled, Entropy())
-    entropies = [-Entropy().value(part) for part in jax.tree.leaves(best)]
-    return inner(best, utility) + temperature * jnp.stack(entropies).sum()
+    return strategies.smooth_support(utility, temperature)
 
 
 def _spread(strategies: AbstractStrategySet, strategy: Strategy, utility: Utility) -> Scalar:

@@ -8,9 +8,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from gamejax._checks import check_count
-from gamejax._loop import run_to_tolerance
-from gamejax._solution import RESULTS
-from gamejax._solve import begin
 from gamejax._types import Scalar
 from gamejax.multidistribution._boosted_models import Fit
 from gamejax.multidistribution._data import Parametric
@@ -22,6 +19,7 @@ from gamejax.multidistribution._few_rounds_setup import (
     boosting_solver,
     default_rounds,
     planned_steps,
+    run_through,
 )
 from gamejax.multidistribution._game import MultiDistributionGame
 from gamejax.multidistribution._mixture_state import MixtureState, mixture
@@ -284,13 +282,7 @@ def _rounds(
         solver = agnostic_solver(problem, eps, delta, margin, ellipsoid, given, method, exact)
         steps, bound = planned_steps(problem, eps, num_steps), None
 
-    def nothing(game: Any, profile: Any) -> Scalar:
-        return jnp.zeros((), game.dtype)
-
-    progress = run_to_tolerance(
-        solver, game, nothing, begin(solver, game, nothing, key, None, None),
-        tol=-1.0, max_steps=steps, check_every=steps, key=key,
-    )  # fmt: skip
+    progress = run_through(solver, game, steps, key)
     state: MixtureState = progress.state
     predictor, weights = mixture(state)
     expected = problem.expected_losses(predictor) if problem.knows_expectations else None
@@ -315,9 +307,7 @@ def _rounds(
         rounds=state.caps.num_rounds,
         bound=jnp.where(exhausted.any(), jnp.inf, bound),
         exhausted=exhausted,
-        result=RESULTS.where(
-            progress.result == RESULTS.running, RESULTS.successful, progress.result
-        ),
+        result=progress.result,
         mask=problem.mask,
         name=NAMES[method],
     )

@@ -9,14 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from gamejax._checks import check_count
-from gamejax._loop import run_to_tolerance
-from gamejax._solution import RESULTS
-from gamejax._solve import begin
-from gamejax._types import Scalar
 from gamejax.multidistribution._boosted_models import BoostedModels, BoostedState, Committee, Fit
 from gamejax.multidistribution._boosting_plan import boosting_plan
 from gamejax.multidistribution._data import Parametric
 from gamejax.multidistribution._evaluate import fresh
+from gamejax.multidistribution._few_rounds_setup import run_through
 from gamejax.multidistribution._game import MultiDistributionGame
 from gamejax.multidistribution._on_demand import FRESH
 from gamejax.multidistribution._result import OnDemandResult
@@ -78,13 +75,7 @@ def _boost(
     plan = boosting_plan(count, rounds, eps, delta, 1.0, problem.dtype)
     solver = BoostedModels(fit, rounds, num_train, num_test, plan.step, plan.tolerance / 2)
 
-    def nothing(game: Any, profile: Any) -> Scalar:
-        return jnp.zeros((), game.dtype)
-
-    progress = run_to_tolerance(
-        solver, game, nothing, begin(solver, game, nothing, key, None, None),
-        tol=-1.0, max_steps=rounds, check_every=rounds, key=key,
-    )  # fmt: skip
+    progress = run_through(solver, game, rounds, key)
     state: BoostedState = progress.state
     judged = Committee(problem if test is None else test, rounds)
     own = jax.random.fold_in(key, FRESH)
@@ -103,9 +94,7 @@ def _boost(
         rounds=progress.steps,
         bound=jnp.asarray(math.inf, problem.dtype),
         exhausted=problem.exhausted(state.pools) & problem.exists(),
-        result=RESULTS.where(
-            progress.result == RESULTS.running, RESULTS.successful, progress.result
-        ),
+        result=progress.result,
         mask=problem.mask,
         static=(problem.static,),
         name="boosting of models over distributions",

@@ -1,17 +1,23 @@
-"""The solvers behind `rounds`: their numbers, and what is proved with them."""
+"""The solvers behind `rounds`: their numbers, a run of them, and what is proved of it."""
 
+import dataclasses
 import math
 from typing import Any, Literal
 
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, PRNGKeyArray
 
-from gamejax._types import Scalar
+from gamejax._loop import Progress, run_to_tolerance
+from gamejax._solution import RESULTS
+from gamejax._solve import begin
+from gamejax._types import Profile, Scalar
+from gamejax.games import AbstractGame
 from gamejax.multidistribution._boosting_plan import BoostingPlan, boosting_plan
 from gamejax.multidistribution._fresh_rounds import FreshRounds
 from gamejax.multidistribution._lazy_hedge import LazyHedge
 from gamejax.multidistribution._mixture_state import MixtureState, num_existing
 from gamejax.multidistribution._problem import AbstractFiniteProblem
+from gamejax.solvers import AbstractSolver
 
 RoundsMethod = Literal["lazy_hedge", "hedge_vc", "batch", "boosting"]
 """What `rounds` knows by name."""
@@ -131,3 +137,19 @@ def agnostic_bound(
     logs = jnp.stack([jnp.log(3 * count), jnp.log(jnp.asarray(3, dtype))]) + luck
     noise = jnp.sqrt(logs / (2 * steps * tests)).sum()
     return scale * (regret + noise + 2 * width)
+
+
+def run_through(
+    solver: AbstractSolver, game: AbstractGame, num_steps: Any, key: PRNGKeyArray
+) -> Progress:
+    """So many steps, of which none is certified; a run that comes to its end is successful."""
+
+    def nothing(game: AbstractGame, profile: Profile) -> Scalar:
+        return jnp.zeros((), game.dtype)
+
+    progress = run_to_tolerance(
+        solver, game, nothing, begin(solver, game, nothing, key, None, None),
+        tol=-1.0, max_steps=num_steps, check_every=num_steps, key=key,
+    )  # fmt: skip
+    ended = RESULTS.where(progress.result == RESULTS.running, RESULTS.successful, progress.result)
+    return dataclasses.replace(progress, result=ended)

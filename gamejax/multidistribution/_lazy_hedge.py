@@ -1,5 +1,6 @@
 """LazyHedge and MDL-Hedge-VC: data is used again until the adversary looks elsewhere."""
 
+import dataclasses
 from typing import Any, Literal
 
 import equinox as eqx
@@ -8,30 +9,25 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from gamejax._numerics import HIGHEST, fold, safe_divide
-from gamejax._types import Profile, Scalar, Strategy
+from gamejax._types import Scalar
 from gamejax.games import AbstractGame
-from gamejax.learners import Hedge
 from gamejax.multidistribution import _totals
 from gamejax.multidistribution._game import MultiDistributionGame
+from gamejax.multidistribution._mixture_solver import AbstractMixtureSolver
 from gamejax.multidistribution._mixture_state import (
     Data,
     MixtureState,
-    add_vote,
-    begin_mixture,
     finite,
-    hedge_step,
     log_sizes,
     mixture,
     num_existing,
-    one_hot,
 )
 from gamejax.multidistribution._observable import Caps, ask, ask_doubling
-from gamejax.solvers import AbstractSolver
 
 Rule = Literal["lazy", "doubling"]
 
 
-class LazyHedge(AbstractSolver):
+class LazyHedge(AbstractMixtureSolver):
     r"""Hedge over distributions against empirical risk minimization on data that is used again.
 
     Step $t$, with caps $c$ (0 at first) and data sets $S_i$ (empty at first):
@@ -75,26 +71,8 @@ class LazyHedge(AbstractSolver):
     exact: bool = eqx.field(static=True, default=False)
 
     @property
-    def hedge(self) -> Hedge:
-        """The adversary's learner."""
-        return Hedge(self.learning_rate)
-
-    def check(self, game: AbstractGame) -> None:
-        finite(game)  # pyright: ignore[reportArgumentType]
-
-    def init(
-        self,
-        game: Any,
-        *,
-        key: PRNGKeyArray | None,
-        dtype: Any,
-        start: tuple[Strategy, ...] | None = None,
-    ) -> MixtureState:
-        state = begin_mixture(game, self.hedge, key=key, keeps=not self.exact)
-        if start is None:
-            return state
-        weights, learner = self.hedge.start(game.strategy_sets[1], start[1], dtype=dtype)
-        return eqx.tree_at(lambda s: (s.weights, s.learner), state, (weights, learner))
+    def keeps(self) -> bool:
+        return not self.exact
 
     def step(self, game: Any, state: MixtureState, *, key: PRNGKeyArray | None) -> MixtureState:
         caps = self._ask(state)
@@ -186,25 +164,10 @@ class LazyHedge(AbstractSolver):
         latest = jnp.argmin(risks).astype(jnp.int32)
         share = state.caps.peak if self.rule == "doubling" else state.caps.cap
         tests = jnp.ceil(jnp.asarray(self.test_size, game.dtype) * share).astype(jnp.int32)
-        pools = state.pools
-        if self.exact:
-            means = problem.expected_losses(one_hot(latest, problem))
-        else:
-            found = _totals.of_one(problem, latest, tests, pools, key=key, few=True)
-            tests, pools = found.counts, found.pools
-            means = safe_divide(found.losses, tests.astype(game.dtype))
-        moved, learner = hedge_step(game, self.hedge, state, means)
-        return MixtureState(
-            step=state.step + 1,
-            weights=moved,
-            learner=learner,
-            caps=state.caps,
-            data=state.data,
-            latest=latest,
-            votes=add_vote(state.votes, latest),
-            average=state.average.add(weights),
+        means, tests, pools = self.test(problem, latest, tests, state.pools, key=key, few=True)
+        return dataclasses.replace(
+            self.moved(game, state, latest, means),
             width=state.width.add(self._width(problem, state)),
-            bad=state.bad,
             samples=state.samples + tests,
             pools=pools,
         )
@@ -225,9 +188,6 @@ class LazyHedge(AbstractSolver):
         sizes = state.data.counts
         square = safe_divide(fixed + log_sizes(sizes, dtype), 2 * sizes.astype(dtype), 1.0)
         return jnp.vdot(state.weights, jnp.minimum(jnp.sqrt(square), 1), precision=HIGHEST)
-
-    def profile(self, state: MixtureState) -> Profile:
-        return mixture(state)
 
     def stats(self, game: AbstractGame, state: MixtureState) -> dict[str, Any]:
         """Sampling rounds, samples and the caps' sum."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from gamejax._numerics import HIGHEST, hash_key, safe_divide, uniform
 from gamejax._types import State, Strategy, Utility
@@ -118,7 +118,7 @@ class InTurn(AbstractPlan):
         able = drawn.available.all()
         own, other = (jax.tree.map(lambda x, k=k: x[k : k + 1], drawn.examples) for k in (0, 1))
         gradient = problem.gradient(predictor, own, able[None].astype(weights.dtype))
-        seen = jnp.minimum(problem.loss(predictor, other)[0], problem.loss_bound)
+        seen = _losses(problem, predictor, other)[0]
         scale = jnp.where(able, count, 0).astype(weights.dtype)
         here = jnp.arange(len(weights), dtype=jnp.int32) == turn
         gains = jnp.where(here, scale * seen, 0)
@@ -164,21 +164,18 @@ class Drawn(AbstractPlan):
         draw, example = _streams(key)
         chances = self._chances(problem, weights)
         looked = stratified_actions(chances, uniform(draw, weights.dtype, (1,)), self.num_draws)
-        drawn, pools = problem.draw(looked, pools, key=example)
-        able = drawn.available.all().astype(weights.dtype)
-        share = jnp.full(self.num_draws, 1 / self.num_draws, weights.dtype)
-        importance = share
+        share = importance = jnp.full(self.num_draws, 1 / self.num_draws, weights.dtype)
         if self.exploration is not None:
             importance = share * safe_divide(weights, chances)[looked]
-        gradient = problem.gradient(predictor, drawn.examples, able * importance)
-        seen = jnp.minimum(problem.loss(predictor, drawn.examples), problem.loss_bound)
+        found, pools = _look(problem, predictor, looked, importance, pools, key=example)
         where = (looked[:, None] == jnp.arange(len(weights), dtype=jnp.int32)[None]).astype(
             weights.dtype
         )
         frequency = jnp.matmul(share, where, precision=HIGHEST)
-        mean = safe_divide(jnp.matmul(share * seen, where, precision=HIGHEST), frequency)
-        gains = able * self.estimator.estimate(mean, frequency, chances, step=step)
-        return Round(gradient, gains, _tally(looked, drawn.available, weights), pools, state)
+        mean = safe_divide(jnp.matmul(share * found.losses, where, precision=HIGHEST), frequency)
+        gains = found.able * self.estimator.estimate(mean, frequency, chances, step=step)
+        counts = _tally(looked, found.available, weights)
+        return Round(found.gradient, gains, counts, pools, state)
 
     def _chances(self, problem: AbstractProblem, weights: Losses) -> Losses:
         if self.exploration is None:
@@ -209,13 +206,52 @@ class OneEach(AbstractPlan):
         _, example = _streams(key)
         exists = problem.exists()
         every = jnp.arange(problem.num_distributions, dtype=jnp.int32)
-        drawn, pools = problem.draw(every, pools, key=example)
-        able = (drawn.available | ~exists).all().astype(weights.dtype)
-        gradient = problem.gradient(predictor, drawn.examples, able * weights)
-        seen = jnp.minimum(problem.loss(predictor, drawn.examples), problem.loss_bound)
-        gains = jnp.where(exists, able * seen, 0)
-        counts = (drawn.available & exists).astype(jnp.int32)
-        return Round(gradient, gains, counts, pools, state)
+        found, pools = _look(problem, predictor, every, weights, pools, key=example, needed=exists)
+        gains = jnp.where(exists, found.able * found.losses, 0)
+        counts = (found.available & exists).astype(jnp.int32)
+        return Round(found.gradient, gains, counts, pools, state)
+
+
+class _Look(NamedTuple):
+    """What examples that serve both players tell.
+
+    Attributes:
+        gradient: of the learner's loss; 0 where an example was missing.
+        losses: of the examples, capped.
+        able: 1, or 0 where an example was missing.
+        available: whether each example was there.
+    """
+
+    gradient: Utility
+    losses: Float[Array, " draws"]
+    able: Float[Array, ""]
+    available: Bool[Array, " draws"]
+
+
+def _look(
+    problem: AbstractProblem,
+    predictor: Strategy,
+    looked: Int[Array, " draws"],
+    shares: Float[Array, " draws"],
+    pools: State,
+    *,
+    key: PRNGKeyArray,
+    needed: Bool[Array, " draws"] | None = None,
+) -> tuple[_Look, State]:
+    """An example of each distribution named, for the learner with these shares; and the pools."""
+    drawn, pools = problem.draw(looked, pools, key=key)
+    there = drawn.available if needed is None else drawn.available | ~needed
+    able = there.all().astype(shares.dtype)
+    gradient = problem.gradient(predictor, drawn.examples, able * shares)
+    losses = _losses(problem, predictor, drawn.examples)
+    return _Look(gradient, losses, able, drawn.available), pools
+
+
+def _losses(
+    problem: AbstractProblem, predictor: Strategy, examples: PyTree[Array]
+) -> Float[Array, " draws"]:
+    """What the adversary takes the losses for: those above the bound for the bound."""
+    return jnp.minimum(problem.loss(predictor, examples), problem.loss_bound)
 
 
 def _streams(key: PRNGKeyArray | None) -> tuple[PRNGKeyArray, PRNGKeyArray]:

@@ -4,9 +4,13 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import ArrayLike
 
+from gamejax._numerics import inner
 from gamejax._types import Scalar, Strategy, Utility
-from gamejax.regularizers import AbstractRegularizer
+from gamejax.regularizers import AbstractRegularizer, Entropy
 
 
 class AbstractStrategySet(eqx.Module):
@@ -39,9 +43,27 @@ class AbstractStrategySet(eqx.Module):
     def mirror(self, dual: Utility, regularizer: AbstractRegularizer) -> Strategy:
         r"""The mirror map $\arg\max_{x \in X} \langle \theta, x\rangle - R(x)$."""
 
+    def dual(self, strategy: Strategy, regularizer: AbstractRegularizer) -> Utility:
+        r"""A vector whose mirror map is `strategy`: $\nabla R(x)$, up to a constant."""
+        return jax.tree.map(regularizer.gradient, strategy)
+
     @abc.abstractmethod
     def violation(self, strategy: Strategy) -> Scalar:
         """How far outside the set: the largest violation of its constraints, 0 inside."""
+
+    def restore(self, strategy: Strategy) -> Strategy:
+        """The point of the set that `strategy` is up to rounding; averages are handed out so.
+
+        Sets on which sums of points need it override it; the default returns `strategy`.
+        """
+        return strategy
+
+    def smooth_support(self, utility: Utility, temperature: ArrayLike) -> Scalar:
+        r"""$\max_{x \in X} \langle u, x\rangle + \tau H(x)$, $H$ the entropy, $\tau > 0$."""
+        scaled = jax.tree.map(lambda u: u / temperature, utility)
+        best = self.mirror(scaled, Entropy())
+        entropies = [-Entropy().value(part) for part in jax.tree.leaves(best)]
+        return inner(best, utility) + temperature * jnp.stack(entropies).sum()
 
     def recenter(self, dual: Utility) -> Utility:
         """A vector that ranks the points of the set as `dual` does, moved towards zero.

@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import ArrayLike
 
 from gamejax._types import Scalar
 from gamejax.regularizers import AbstractRegularizer
@@ -52,6 +53,16 @@ class Product(AbstractStrategySet):
 
     def mirror(self, dual: tuple[Any, ...], regularizer: AbstractRegularizer) -> tuple[Any, ...]:
         return tuple(s.mirror(d, regularizer) for s, d in zip(self.sets, dual, strict=True))
+
+    def dual(self, strategy: tuple[Any, ...], regularizer: AbstractRegularizer) -> tuple[Any, ...]:
+        return tuple(s.dual(x, regularizer) for s, x in zip(self.sets, strategy, strict=True))
+
+    def restore(self, strategy: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(s.restore(x) for s, x in zip(self.sets, strategy, strict=True))
+
+    def smooth_support(self, utility: tuple[Any, ...], temperature: ArrayLike) -> Scalar:
+        pairs = zip(self.sets, utility, strict=True)
+        return jnp.stack([s.smooth_support(u, temperature) for s, u in pairs]).sum()
 
     def violation(self, strategy: tuple[Any, ...]) -> Scalar:
         values = [s.violation(x) for s, x in zip(self.sets, strategy, strict=True)]

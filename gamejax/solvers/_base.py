@@ -67,6 +67,13 @@ class AbstractSolver(eqx.Module):
     def profile(self, state: State) -> Profile:
         """What the solver vouches for in this state: an average, the last iterate, a `Joint`."""
 
+    def vouched(self, game: AbstractGame, state: State) -> Profile:
+        """`profile(state)` with the rounding of averages undone: what is certified and returned."""
+        profile = self.profile(state)
+        if isinstance(profile, Joint):
+            return profile
+        return tuple(s.restore(x) for s, x in zip(game.strategy_sets, profile, strict=True))
+
     def candidates(self, state: State) -> list[Profile]:
         """Profiles from which a polishing may start; `profile(state)` is the first of them."""
         return [self.profile(state)]

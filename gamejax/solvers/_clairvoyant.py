@@ -10,7 +10,6 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from gamejax._joint import Joint, product
 from gamejax._types import Profile, Scalar, State, Strategy, Utility
 from gamejax.games import AbstractGame
-from gamejax.learners._dual import dual_of
 from gamejax.metrics import coarse_correlated_gap, nash_gap
 from gamejax.regularizers import Entropy
 from gamejax.solvers._averaging import AbstractAveraging, Uniform
@@ -84,7 +83,9 @@ class ClairvoyantHedge(AbstractSolver):
         return ClairvoyantState(
             step=jnp.zeros((), jnp.int32),
             strategies=strategies,
-            duals=tuple(dual_of(x, Entropy()) for x in strategies),
+            duals=tuple(
+                s.dual(x, Entropy()) for s, x in zip(game.strategy_sets, strategies, strict=True)
+            ),
             average=self.averaging.init(self._outcome(strategies)),
             rate=self._rate(game, dtype),
         )

@@ -10,7 +10,6 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from gamejax._types import Profile, Scalar, State, Strategy, Utility
 from gamejax.games import AbstractGame
-from gamejax.learners._dual import dual_of
 from gamejax.regularizers import AbstractRegularizer, Entropy, Euclidean
 from gamejax.solvers._averaging import AbstractAveraging, Last, Uniform
 from gamejax.solvers._base import AbstractSolver
@@ -65,7 +64,9 @@ class _AbstractExtragradient(AbstractSolver):
         start: tuple[Strategy, ...] | None = None,
     ) -> ProxState:
         strategies = begin(game, start, dtype)
-        duals = tuple(dual_of(x, self._geometry()) for x in strategies)
+        duals = tuple(
+            s.dual(x, self._geometry()) for s, x in zip(game.strategy_sets, strategies, strict=True)
+        )
         steepest = jnp.zeros((), dtype)
         if self.step_size is None:
             steepest = first_slope(game, strategies, game.utilities, self._geometry())

@@ -10,7 +10,7 @@ from jaxtyping import Array, PyTree
 from gamejax._numerics import inner, safe_divide
 from gamejax._types import Scalar, Strategy, Utility
 from gamejax.games import AbstractGame
-from gamejax.learners._dual import combine, dual_of, keeps_dual
+from gamejax.learners._dual import combine, keeps_dual
 from gamejax.metrics import gains
 from gamejax.regularizers import AbstractRegularizer, Entropy, Euclidean, Tsallis
 from gamejax.sets import AbstractStrategySet, Product, Unconstrained
@@ -31,7 +31,7 @@ def prox(
     moved = strategies.mirror(ahead, regularizer)
     if keeps_dual(strategies, regularizer):
         return moved, strategies.recenter(ahead)
-    return moved, dual_of(moved, regularizer)
+    return moved, strategies.dual(moved, regularizer)
 
 
 def prox_all(

@@ -17,6 +17,7 @@ from gamejax.feedback import AbstractFeedback, FullInformation
 from gamejax.games import AbstractGame
 from gamejax.learners import AbstractLearner
 from gamejax.metrics import coarse_correlated_gap
+from gamejax.sets import Treeplex
 from gamejax.solvers._averaging import AbstractAveraging, AbstractWeighted, Uniform
 from gamejax.solvers._base import AbstractSolver
 
@@ -71,7 +72,9 @@ class SelfPlay(AbstractSolver):
         order: the order of movers in alternating play; default player 0 first.
         output: `"marginals"` vouches for one strategy per player, `"joint"` for the average of the
             product distributions, a `Joint` of $\prod_i n_i$ numbers.
-
+        averaged: which strategies of round $t$ enter the average with its weight: `"played"`,
+            those played in it, $x^t$, of which the gap identity speaks; `"next"`, those played
+            next, $x^{t+1}$, as counterfactual regret minimization is usually measured.
         persistent: on NVIDIA GPUs, run mapped games (`jax.vmap`, `solve_batch`) of up to 8 actions,
             or of powers of two up to 128, in one kernel from certificate to certificate, made by
             Pallas for Triton. Same results to rounding; elsewhere it changes nothing. Off, as its
@@ -87,11 +90,14 @@ class SelfPlay(AbstractSolver):
     alternating: bool = eqx.field(static=True, default=False)
     order: tuple[int, ...] | None = eqx.field(static=True, default=None)
     output: Literal["marginals", "joint"] = eqx.field(static=True, default="marginals")
+    averaged: Literal["played", "next"] = eqx.field(static=True, default="played")
     persistent: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         if self.output not in ("marginals", "joint"):
             raise ValueError(f'output must be "marginals" or "joint", got {self.output!r}.')
+        if self.averaged not in ("played", "next"):
+            raise ValueError(f'averaged must be "played" or "next", got {self.averaged!r}.')
         if self.order is not None and sorted(self.order) != list(range(len(self.order))):
             raise ValueError(f"order must be a permutation of the players, got {self.order}.")
         if self.order is not None and not self.alternating:
@@ -111,6 +117,11 @@ class SelfPlay(AbstractSolver):
         if self.order is not None and len(self.order) != num_players:
             raise ValueError(f"order names {len(self.order)} players, the game has {num_players}.")
         if self.output == "joint":
+            if any(isinstance(s, Treeplex) for s in sets):
+                raise TypeError(
+                    'output="joint" needs strategies that are probabilities of actions; of a tree '
+                    "take gamejax.extensive.reduced_normal_form(game)."
+                )
             shape = [s.shape[-1] for s in sets]
             # The running sum, its rounding carry and the joint itself are held at once.
             needed = 3 * math.prod(shape) * jnp.dtype(dtype).itemsize
@@ -141,15 +152,15 @@ class SelfPlay(AbstractSolver):
         step = state.step + 1
         utilities, moved, game_state = self._round(game, state, step, key)
         payoffs = [inner(x, u) for x, u in zip(state.strategies, utilities, strict=True)]
+        strategies = tuple(m[0] for m in moved)
+        averaged = strategies if self.averaged == "next" else state.strategies
         return SelfPlayState(
             step=step,
-            strategies=tuple(m[0] for m in moved),
+            strategies=strategies,
             learners=tuple(m[1] for m in moved),
             feedback=tuple(m[2] for m in moved),
             game=game_state,
-            average=self.averaging.update(
-                game, state.average, self._outcome(state.strategies), step
-            ),
+            average=self.averaging.update(game, state.average, self._outcome(averaged), step),
             utilities=state.utilities.add(utilities),
             payoffs=state.payoffs.add(jnp.stack(payoffs)),
             ranges=state.ranges,
