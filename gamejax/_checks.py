@@ -17,7 +17,7 @@ from gamejax.solvers import AbstractSolver
 
 
 def check_problem(game: Any, solver: Any) -> None:
-    """Refuse what is no game or no solver."""
+    """Refuse what is no game or no solver, and games that nobody can solve."""
     if not isinstance(game, AbstractGame):
         raise TypeError(
             f"game must be a gamejax game, got {type(game).__name__}; wrap payoffs with "
@@ -28,6 +28,7 @@ def check_problem(game: Any, solver: Any) -> None:
             f"solver must be a gamejax solver or None, got {type(solver).__name__}; a learner "
             "becomes one with gamejax.solvers.SelfPlay(learner)."
         )
+    game.check()
 
 
 def check_count(value: Any, name: str, least: int) -> None:
@@ -86,12 +87,12 @@ def check_init(
 
 def without_labels(game: AbstractGame) -> tuple[AbstractGame, Any]:
     """A copy whose static names are gone, so that games of other names share its program."""
-    labels = game.labels
-    if labels is None or "labels" not in vars(game):
-        return game, labels
+    names = game.names
+    if game.labels is None or "labels" not in vars(game):
+        return game, names
     bare = copy.copy(game)
     object.__setattr__(bare, "labels", None)
-    return bare, labels
+    return bare, names
 
 
 def with_labels(solution: Solution, labels: Any) -> Solution:

@@ -54,6 +54,7 @@ def equilibria(game: AbstractGame, method: Method | None = None) -> Equilibria:
     References:
         dickhaut1991, lemke1964; vonstengel2002 (degeneracy).
     """
+    game.check()
     if method not in (*get_args(Method), None):
         raise ValueError(f"method must be one of {get_args(Method)} or None, got {method!r}.")
     masks = [np.asarray(mask) for mask in action_masks(game)]
@@ -143,6 +144,7 @@ def value(game: AbstractGame) -> Scalar:
     References:
         vonneumann1928; mehrotra1992.
     """
+    game.check()
     if game.num_players != 2:
         raise ValueError(f"Only two-player games have a value, got {game.num_players} players.")
     rows, columns = action_masks(game)

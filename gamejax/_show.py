@@ -1,13 +1,22 @@
 """How results print."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.core import Tracer
 
+from gamejax._export import concrete, table
 from gamejax._joint import Joint, Sparse
-from gamejax._solution import RESULTS, Solution, result_name
+from gamejax._reasons import RESULTS, result_name, result_names
+from gamejax._solution import Solution
+from gamejax._types import Profile
+from gamejax.games import Labels
+from gamejax.games._base import Part
+
+MOST = 12
+"""How many parts of a strategy are printed."""
 
 
 def names_of(labels: Any, shapes: list[int]) -> tuple[list[str], list[list[str]]]:
@@ -42,6 +51,9 @@ def profile_lines(solution: Solution, limit: int = 8) -> list[str]:
             for i in order[:limit]
         ]
         return lines + ([f"  ... and {len(order) - limit} more"] if len(order) > limit else [])
+    parts = parts_of(solution)
+    if parts is not None:
+        return _part_lines(solution, parts, limit)
     sparse = all(isinstance(x, Sparse) for x in profile)
     arrays = [x.probabilities if isinstance(x, Sparse) else x for x in profile]
     if not all(isinstance(x, jax.Array | np.ndarray) and x.ndim == 1 for x in arrays):
@@ -54,28 +66,92 @@ def profile_lines(solution: Solution, limit: int = 8) -> list[str]:
     for player, strategy, own, payoff in zip(
         players, arrays, actions, np.asarray(solution.stats["payoffs"]), strict=True
     ):
-        played = [a for a in np.argsort(-strategy, kind="stable") if strategy[a] > 5e-5]
-        parts = [f"{own[a]} {strategy[a]:.4f}" for a in played[:limit]]
-        parts += [f"and {len(played) - limit} more"] if len(played) > limit else []
-        lines.append(f"  {player} (payoff {payoff:.4g}): " + ", ".join(parts))
+        lines.append(f"  {player} (payoff {payoff:.4g}): {_played(own, strategy, limit)}")
     return lines
 
 
-def as_dict(solution: Solution) -> dict[str, Any]:
-    """A solution of one game as plain Python data, ready for JSON."""
-    profile = solution.profile
-    arrays = (profile.probabilities,) if isinstance(profile, Joint) else profile
-    shapes = arrays[0].shape if isinstance(profile, Joint) else [x.shape[-1] for x in arrays]
-    players, actions = names_of(solution.labels, list(shapes))
-    key = "joint" if isinstance(profile, Joint) else "profile"
-    stats = {name: np.asarray(value).tolist() for name, value in solution.stats.items()}
+def _played(names: Sequence[str], strategy: np.ndarray, limit: int) -> str:
+    """The actions that are played, likeliest first."""
+    played = [a for a in np.argsort(-strategy, kind="stable") if strategy[a] > 5e-5]
+    words = [f"{names[a]} {strategy[a]:.4f}" for a in played[:limit]]
+    return ", ".join([*words, f"and {len(played) - limit} more"] if played[limit:] else words)
+
+
+def parts_of(solution: Solution) -> list[list[Part]] | None:
+    """Each player's strategy in its parts, where strategies have some."""
+    if not isinstance(solution.labels, Labels) or isinstance(solution.profile, Joint):
+        return None
+    found = [solution.labels.parts(i, x) for i, x in enumerate(solution.profile)]
+    return [own for own in found if own is not None] if None not in found else None
+
+
+def _part_lines(solution: Solution, parts: list[list[Part]], limit: int) -> list[str]:
+    """A line per player and one for each of the first parts of its strategy."""
+    players, _ = names_of(solution.labels, [0] * len(parts))
+    lines = []
+    payoffs = np.asarray(solution.stats["payoffs"])
+    for player, own, payoff in zip(players, parts, payoffs, strict=True):
+        lines.append(f"  {player} (payoff {payoff:.4g}):" + ("" if own else " never moves"))
+        lines += [
+            f"    {p.title}: {_played(p.actions, p.probabilities, limit)}" for p in own[:MOST]
+        ]
+        lines += [f"    ... and {len(own) - MOST} more"] if len(own) > MOST else []
+    return lines
+
+
+def entries(solution: Solution) -> dict[str, Any]:
+    """What a solution exports: names, result, certificate, statistics, strategies."""
+    profile, found = solution.profile, {}
+    if np.ndim(solution.gap) == 0:
+        found = {"title": solution.labels.title if solution.labels else ""}
+        shapes = [own.shape[-1] for own in marginals(profile) if is_vector(own)]
+        if len(shapes) == len(marginals(profile)):
+            found["players"], found["actions"] = names_of(solution.labels, shapes)
+    found["result"] = solution.result
+    if np.ndim(solution.gap) == 0:
+        found["message"] = RESULTS[solution.result]
+    found |= {"gap": solution.gap, **solution.stats}
+    if isinstance(profile, Joint):
+        return {**found, "joint": profile.probabilities}
+    return {**found, "profile": profile}
+
+
+def columns(solution: Solution) -> dict[str, Any]:
+    """A solution as a table: one row per action, per action profile, or per game of a batch."""
+    profile, shape = solution.profile, np.shape(solution.gap)
+    if shape:
+        numbers = {n: v for n, v in solution.stats.items() if np.shape(v)[: len(shape)] == shape}
+        index = {"game" if len(shape) == 1 else f"game_{i}": None for i in range(len(shape))}
+        names = {"result": np.asarray(result_names(solution.result))}
+        return table(index, {**names, "gap": solution.gap, **numbers}, shape)
+    own = marginals(profile)
+    players, actions = names_of(
+        solution.labels, [np.shape(x)[-1] if is_vector(x) else 1 for x in own]
+    )
+    if isinstance(profile, Joint):
+        index = dict(zip(players, actions, strict=True))
+        return table(index, {"probability": profile.probabilities}, profile.probabilities.shape)
+    pieces = []
+    for player, strategy, names in zip(players, profile, actions, strict=True):
+        if isinstance(strategy, Sparse):
+            pieces.append((player, np.asarray(strategy.actions), strategy.probabilities))
+        elif is_vector(strategy):
+            pieces.append((player, names, strategy))
+        else:
+            flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(strategy)])
+            pieces.append((player, np.arange(len(flat)), flat))
     return {
-        "title": solution.labels.title if solution.labels else "",
-        "players": players,
-        "actions": actions,
-        "result": result_name(solution.result),
-        "message": RESULTS[solution.result],
-        "gap": float(solution.gap),
-        **stats,
-        key: np.asarray(arrays[0]).tolist() if key == "joint" else [x.tolist() for x in arrays],
+        "player": np.repeat(players, [len(values) for *_, values in pieces]),
+        "action": np.concatenate([np.asarray(names) for _, names, _ in pieces]),
+        "probability": np.concatenate([concrete(values) for *_, values in pieces]),
     }
+
+
+def marginals(profile: Profile) -> tuple[Any, ...]:
+    """Each player's own strategy."""
+    return profile.marginals if isinstance(profile, Joint) else tuple(profile)
+
+
+def is_vector(strategy: Any) -> bool:
+    """Whether a strategy is one distribution over actions."""
+    return isinstance(strategy, jax.Array | np.ndarray) and strategy.ndim == 1

@@ -1,47 +1,18 @@
-"""Why a run ended, and what it returns."""
+"""What `solve` and `play` return."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
+import jax
 from jaxtyping import Array
 
+from gamejax._export import AbstractResult, table
+from gamejax._reasons import RESULTS as RESULTS
 from gamejax._types import Profile, Scalar, State
 
 
-class RESULTS(eqx.Enumeration):
-    """Why a solver stopped. Failure is data: compare with `==`, print for a sentence of advice."""
-
-    running = "Still running; take more steps."
-    successful = "The certificate is within the tolerance."
-    max_steps_reached = (
-        "The step budget ran out before the certificate reached the tolerance; "
-        "raise max_steps, loosen tol, or try another solver."
-    )
-    nonfinite = (
-        "A number became infinite or NaN; check the payoffs, lower the learning rate, "
-        "or compute in float64."
-    )
-    ray = "Pivoting ended on a ray; perturb the payoffs or start from another label."
-    cycled = "Pivoting revisited a basis; perturb the payoffs or use the lexicographic rule."
-    fold = "The path turned back at a fold; use the homotopy that follows it by arclength."
-    ill_conditioned = (
-        "The linear system at the solution is close to singular; gradients there are unreliable."
-    )
-    stalled = "No step made progress any more; polish the answer or accept its certificate."
-
-
-_NAMES = (
-    "running", "successful", "max_steps_reached", "nonfinite", "ray", "cycled", "fold",
-    "ill_conditioned", "stalled",
-)  # fmt: skip
-
-
-def result_name(result: RESULTS) -> str:
-    """The short name of one result, such as `"successful"`."""
-    return next(name for name in _NAMES if bool(getattr(RESULTS, name) == result))
-
-
-class Solution(eqx.Module):
+class Solution(AbstractResult):
     r"""What `solve` returns: a profile, its certificate, and why the run ended.
 
     Attributes:
@@ -66,8 +37,19 @@ class Solution(eqx.Module):
 
         return describe(self)
 
+    def _entries(self) -> Mapping[str, Any]:
+        from gamejax._show import entries
 
-class Trajectory(eqx.Module):
+        return entries(self)
+
+    def _columns(self) -> dict[str, Any]:
+        """A row for each action (of a `Joint` for each profile), of a batch for each game."""
+        from gamejax._show import columns
+
+        return columns(self)
+
+
+class Trajectory(AbstractResult):
     """What `play` returns: the gap along the way, records, and the final solution.
 
     Attributes:
@@ -81,3 +63,13 @@ class Trajectory(eqx.Module):
     gaps: Array
     records: Any
     solution: Solution
+
+    def _columns(self) -> dict[str, Any]:
+        """A row for each record; a batch of runs has a column `game` as well."""
+        leaves, shape = {}, self.gaps.shape
+        for path, leaf in jax.tree_util.tree_leaves_with_path(self.records):
+            if leaf.shape[: len(shape)] == shape:
+                leaves["records" + jax.tree_util.keystr(path)] = leaf
+        batch = {"game": None} if len(shape) == 2 else {}
+        values = {"steps": self.steps, "gap": self.gaps, **leaves}
+        return table({**batch, "record": None}, values, shape)

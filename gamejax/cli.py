@@ -13,7 +13,8 @@ import jax
 
 import gamejax
 from gamejax import games, learners, metrics, solvers
-from gamejax._show import as_dict, profile_lines, result_name
+from gamejax._reasons import result_name
+from gamejax._show import profile_lines
 from gamejax.games._files import write_whole
 
 try:
@@ -191,7 +192,7 @@ def _solve_one(
     result = result_name(solution.result)
     seconds = time.perf_counter() - begin
     report = {"source": source, "notion": notion.value, "tol": tol, "seconds": round(seconds, 3)}
-    report |= as_dict(solution)
+    report |= solution.to_dict()
     title = game.labels.title if game.labels and game.labels.title else source
     counts = " x ".join(str(s.shape[-1]) for s in game.strategy_sets)
     if game.num_players == 2 and notion is Notion.NASH and _is_zero_sum(game):

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import jax
 
 FENCE = re.compile(
-    r"(?P<skip><!-- not run: [^\n]+ -->\n+)?^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<said>.*?)^```$)?",
+    r"(?P<skip><!-- not run: [^\n]+ -->\n+)?^```python\n(?P<code>.*?)^```\n"
+    r"(?:\n```text\n(?P<said>.*?)^```$)?",
     re.MULTILINE | re.DOTALL,
 )
 NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")

@@ -174,7 +174,7 @@ def _in_order(
             one = jax.tree.unflatten(structure, [x[row] for x in leaves])
             shape = table_shape(game)
             profile = one.profile if shape is None else cut(one.profile, shape)
-            answers[i] = Solution(profile, one.gap, one.result, one.stats, one.state, game.labels)
+            answers[i] = Solution(profile, one.gap, one.result, one.stats, one.state, game.names)
     return jax.device_put([answers[i] for i in range(len(games))])
 
 

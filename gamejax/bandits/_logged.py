@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gamejax._export import AbstractResult
 from gamejax._loop import run_recorded
 from gamejax._numerics import safe_divide
 from gamejax._types import State
@@ -230,7 +231,7 @@ class WhenSeen(AbstractPolicy):
         return jax.tree.map(lambda new, old: jnp.where(seen, new, old), moved, kept)
 
 
-class Replay(eqx.Module):
+class Replay(AbstractResult):
     r"""What a policy earned on a log.
 
     Attributes:

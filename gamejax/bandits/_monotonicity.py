@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gamejax._export import AbstractResult
 from gamejax._types import Numbers
 from gamejax.bandits._environments import AbstractEnvironment, as_arms
 from gamejax.bandits._policy import AbstractPolicy
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class MonotonicityReport(eqx.Module):
+class MonotonicityReport(AbstractResult):
     r"""Pulls and observations over a grid of rates of one arm.
 
     Attributes:

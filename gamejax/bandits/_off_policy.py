@@ -7,12 +7,13 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
+from gamejax._export import AbstractResult
 from gamejax._numerics import safe_divide
 from gamejax._types import Scalar
 from gamejax.bandits._log import BanditLog, Table, logged, tables
 
 
-class Estimate(eqx.Module):
+class Estimate(AbstractResult):
     r"""An off-policy estimate and how far to trust it.
 
     Attributes:

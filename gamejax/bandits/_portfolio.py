@@ -2,16 +2,16 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from gamejax._export import AbstractResult
 from gamejax._numerics import safe_divide
 from gamejax._types import Scalar
 
 
-class PortfolioMetrics(eqx.Module):
+class PortfolioMetrics(AbstractResult):
     r"""What the $k$ policies of largest estimated value are worth, for every $k = 1, \dots, n$.
 
     Entry $k - 1$ of each array is about the portfolio $\Pi_k$ of size $k$.

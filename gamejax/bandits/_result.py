@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+
+from gamejax._export import AbstractResult, over_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class BanditResult(eqx.Module):
+class BanditResult(AbstractResult):
     r"""Regret and pulls of many replications over time.
 
     Attributes:
@@ -72,3 +73,8 @@ class BanditResult(eqx.Module):
         if label is not None:
             ax.legend(frameon=False, fontsize=9)
         return tidy(ax)
+
+    def _columns(self) -> dict[str, Any]:
+        """A row for each record of each replication."""
+        values = {"regret": self.regret, "pulls": self.pulls, "observed": self.observed}
+        return over_time(self.times, values, self.regret.shape)

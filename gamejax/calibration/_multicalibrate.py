@@ -11,6 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
 from gamejax._checks import check_count
+from gamejax._export import AbstractResult, table
 from gamejax._numerics import require_memory, safe_divide
 from gamejax._solution import Solution
 from gamejax._solve import solve
@@ -94,7 +95,7 @@ class Replay(eqx.Module):
         return total / self.responses.shape[0] if mixture else scores
 
 
-class Multicalibration(eqx.Module):
+class Multicalibration(AbstractResult):
     r"""What `multicalibrate` returns.
 
     Attributes:
@@ -117,6 +118,18 @@ class Multicalibration(eqx.Module):
     chosen_round: Int[Array, ""]
     mixture_error: Scalar
     solution: Solution
+
+    def _entries(self) -> dict[str, Any]:
+        """The numbers; the predictor stays, and the core's solution says nothing more."""
+        names = ("error", "errors", "chosen_round", "mixture_error", "violation", "scores")
+        return {name: getattr(self, name) for name in names}
+
+    def _columns(self) -> dict[str, Any]:
+        """A row for each round: the error on the audited points, then on each monitored set."""
+        rounds, sets = self.errors.shape
+        names = ["error", *(f"monitor_{i}" for i in range(sets - 1))]
+        values = {name: self.errors[:, i] for i, name in enumerate(names)}
+        return table({"round": range(1, rounds + 1)}, values, (rounds,))
 
 
 def multicalibrate(

@@ -2,13 +2,13 @@
 
 from typing import Any, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int
 
+from gamejax._export import AbstractResult
 from gamejax._numerics import safe_divide
 from gamejax._types import Scalar
 from gamejax.calibration._groups import Membership
@@ -17,7 +17,7 @@ from gamejax.calibration._level_sets import Levels, coordinates
 Normalization = Literal["points", "group", "sqrt"]
 
 
-class Violation(eqx.Module):
+class Violation(AbstractResult):
     r"""How far from multicalibrated predictions are, and where.
 
     Attributes:

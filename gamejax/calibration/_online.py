@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
+from gamejax._export import AbstractResult, over_time
 from gamejax._joint import Sparse
 from gamejax._loop import run_recorded
 from gamejax._numerics import hash_key
@@ -177,7 +178,7 @@ class Forecasting(AbstractSolver):
         return (sizes / jnp.maximum(sizes.sum(), jnp.finfo(sizes.dtype).tiny),)
 
 
-class OnlineForecast(eqx.Module):
+class OnlineForecast(AbstractResult):
     r"""What `forecast_online` returns; replications lead.
 
     Attributes:
@@ -206,6 +207,10 @@ class OnlineForecast(eqx.Module):
         axis = self.errors.ndim - 1  # that of the levels, then of the groups
         largest = jnp.max(sizes, axis=axis)
         return largest.reshape(*largest.shape[: axis + 1], -1).max(-1)
+
+    def _columns(self) -> dict[str, Any]:
+        """A row for each record of each replication."""
+        return over_time(self.times, {"error": self.errors}, self.errors.shape)
 
 
 def forecast_online(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gamejax._checks import check_tolerance
+from gamejax._export import AbstractResult
 from gamejax._loop import run_recorded
 from gamejax._numerics import HIGHEST, safe_divide
 from gamejax._solution import RESULTS
@@ -125,7 +126,7 @@ class StepAudit(AbstractSolver):
         return RESULTS.where(full, RESULTS.max_steps_reached, RESULTS.running)
 
 
-class Panpredictor(eqx.Module):
+class Panpredictor(AbstractResult):
     r"""Base forecasts and the steps that corrected them.
 
     Attributes:
@@ -257,7 +258,7 @@ def _rules(
     )[1][0]  # fmt: skip
 
 
-class PanpredictionRegret(eqx.Module):
+class PanpredictionRegret(AbstractResult):
     r"""What panpredictions lose against hypotheses.
 
     Attributes:

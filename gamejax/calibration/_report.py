@@ -5,8 +5,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from gamejax._export import AbstractResult, table
 from gamejax._numerics import safe_divide, safe_log
 from gamejax.calibration._groups import Membership
 from gamejax.calibration._level_sets import Levels, coordinates
@@ -22,7 +24,7 @@ from gamejax.calibration._significance import calibration_test
 _SCALES = ("of all points", "by root of group size", "worst group ECE")
 
 
-class MulticalibrationReport(eqx.Module):
+class MulticalibrationReport(AbstractResult):
     r"""Errors of predictions on groups, in several scales; print it for a table.
 
     Attributes:
@@ -41,6 +43,14 @@ class MulticalibrationReport(eqx.Module):
     log_loss: Float[Array, " models"]
     brier: Float[Array, " models"]
     names: tuple[str, ...] = eqx.field(static=True)
+
+    def _columns(self) -> dict[str, Any]:
+        """A row for each model and scale of error."""
+        values = {"error": self.errors, "chance": self.chance, "p_value": self.p_values}
+        losses = {"log_loss": self.log_loss[:, None], "brier": self.brier[:, None]}
+        both = {name: np.broadcast_to(v, self.errors.shape) for name, v in losses.items()}
+        index = {"model": self.names, "scale": _SCALES}
+        return table(index, {**values, **both}, self.errors.shape)
 
     def __str__(self) -> str:
         lines = [f"{'':8}{'log loss':>10}{'Brier':>8}" + "".join(f"{s:>32}" for s in _SCALES)]

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gamejax._export import AbstractResult
 from gamejax._numerics import safe_divide
 from gamejax._types import Numbers, Scalar
 from gamejax.calibration._forecasts import as_probabilities, check_labels, map_in_batches
 
 
-class CalibrationTest(eqx.Module):
+class CalibrationTest(AbstractResult):
     r"""What a statistic is, and what it would be if the forecasts were perfectly calibrated.
 
     Attributes:

@@ -2,11 +2,11 @@
 
 import functools
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gamejax._export import AbstractResult
 from gamejax._types import Numbers, Scalar
 from gamejax.calibration._forecasts import (
     Sample,
@@ -18,7 +18,7 @@ from gamejax.calibration._forecasts import (
 from gamejax.calibration._transport import largest_correlation, path_transport
 
 
-class SmoothCE(eqx.Module):
+class SmoothCE(AbstractResult):
     r"""A certified smooth calibration error.
 
     Attributes:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gamejax._export import AbstractResult, table
 from gamejax._joint import Sparse
 from gamejax._types import Scalar, State
 from gamejax.calibration._forecaster import AbstractForecaster, Law, pick, require
@@ -99,7 +100,7 @@ class ConstantForecaster(AbstractForecaster):
         return state
 
 
-class SubpopulationForecast(eqx.Module):
+class SubpopulationForecast(AbstractResult):
     """What `forecast_subpopulations` returns; replications lead.
 
     Attributes:
@@ -121,6 +122,18 @@ class SubpopulationForecast(eqx.Module):
         """LCE: the largest residual over the true likelihoods, of `Subpopulations`."""
         errors = self.online.group_errors
         return errors[..., errors.shape[-1] // 2 :].max(-1)
+
+    def _entries(self) -> dict[str, Any]:
+        return {
+            **self.online._entries(),
+            "discriminant_error": self.discriminant_error,
+            "likelihood_error": self.likelihood_error,
+        }
+
+    def _columns(self) -> dict[str, Any]:
+        """A row for each replication."""
+        errors = {n: v for n, v in self._entries().items() if n.endswith("_error")}
+        return table({"replication": None}, errors, self.likelihood_error.shape)
 
 
 def forecast_subpopulations(

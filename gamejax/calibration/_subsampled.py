@@ -2,11 +2,11 @@
 
 import functools
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gamejax._export import AbstractResult
 from gamejax._types import Numbers, Scalar
 from gamejax.calibration._forecasts import (
     Sample,
@@ -23,7 +23,7 @@ EXACT_UP_TO = 12
 """Up to so many forecasts all subsets are looked at."""
 
 
-class SSCE(eqx.Module):
+class SSCE(AbstractResult):
     """An estimate of the subsampled smooth calibration error.
 
     Attributes:

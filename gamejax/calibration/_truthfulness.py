@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gamejax._export import AbstractResult
 from gamejax._numerics import safe_divide
 from gamejax._types import Numbers, Scalar
 from gamejax.calibration._decision import swap_calibration, u_calibration
@@ -29,7 +30,7 @@ _MOST_LEAVES = 2**22
 Measure = Callable[[Array, Array], Scalar]
 
 
-class Payment(eqx.Module):
+class Payment(AbstractResult):
     """What an honest and another forecaster pay under one measure, in expectation.
 
     Attributes:
@@ -56,7 +57,7 @@ class Payment(eqx.Module):
         return safe_divide(self.truth, self.strategy, jnp.inf)
 
 
-class OptimalForecasts(eqx.Module):
+class OptimalForecasts(AbstractResult):
     """The least expected error of any forecaster on a grid, and how to reach it.
 
     Attributes:
@@ -226,7 +227,7 @@ def _optimal(measure: Measure, law: AbstractLaw, grid: Array) -> OptimalForecast
     return OptimalForecasts(values[0], grid, tuple(choices[::-1]))
 
 
-class BalancedBooksErrors(eqx.Module):
+class BalancedBooksErrors(AbstractResult):
     r"""Exact expected errors on `coin_then_sure`, as sums over rounds.
 
     Attributes:

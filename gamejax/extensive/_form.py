@@ -2,11 +2,11 @@
 
 import functools
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from gamejax.extensive._history import NATURE, History
+from gamejax.extensive._history import History, InformationSet
 from gamejax.sets import Tree
 
 
@@ -35,6 +35,8 @@ class SequenceForm:
         rows: the entries of each player's sequences.
         order: per player, which information set of the history stands at each place.
         history: the tree of histories.
+        lifts: of a merged form, per player the sequence here that stands for each of the
+            original's; otherwise `None`. See `merged_form`.
     """
 
     def __init__(
@@ -44,18 +46,18 @@ class SequenceForm:
         leaf_entry: np.ndarray,
         order: tuple[np.ndarray, ...],
         history: History,
+        lifts: tuple[np.ndarray, ...] | None = None,
     ):
         self.trees, self.sequences, self.leaf_entry = trees, sequences, leaf_entry
-        self.order, self.history = order, history
+        self.order, self.history, self.lifts = order, history, lifts
         self.num_entries = int(leaf_entry.max(initial=-1)) + 1
         self._key = (
             trees,
             sequences.tobytes(),
             leaf_entry.tobytes(),
             tuple(o.tobytes() for o in order),
-            tuple(array.tobytes() for array in history[:4]),
-            tuple(history.probability.tolist()),
-            history.information_sets,
+            history.identity,
+            None if lifts is None else tuple(lift.tobytes() for lift in lifts),
         )
         self._hash = hash(self._key)
 
@@ -93,17 +95,39 @@ class SequenceForm:
         partners[own[sorting], place] = others[sorting]
         return Rows(partners, entries)
 
+    @functools.cached_property
+    def multiplicities(self) -> tuple[np.ndarray, ...] | None:
+        """Of a merged form, how many of the original's sets each set stands for."""
+        if self.lifts is None:
+            return None
+        return tuple(
+            np.bincount((lift[1 :: tree.width] - 1) // tree.width, minlength=tree.num_sets)
+            for lift, tree in zip(self.lifts, self.trees, strict=True)
+        )
+
+    def information_set(self, player: int, number: int) -> InformationSet:
+        """One of a player's information sets: what is known, the actions, the name."""
+        return self.history.information_sets[player][self.order[player][number]]
+
     def information_key(self, player: int, number: int) -> Hashable:
         """What a player knows at one of its information sets."""
-        return self.history.information_sets[player][self.order[player][number]].key
+        return self.information_set(player, number).key
 
     def actions(self, player: int, number: int) -> tuple[str, ...]:
         """The names of the actions at one of a player's information sets."""
-        return self.history.information_sets[player][self.order[player][number]].actions
+        return self.information_set(player, number).actions
 
 
 class RecallError(ValueError):
-    """A player forgets what it did or knew; the message names it and the information set."""
+    """A player forgets what it did or knew; the message names it and the information set.
+
+    Attributes:
+        player, number: who, and at which of its information sets, in the order of the history.
+    """
+
+    def __init__(self, message: str, player: int, number: int):
+        super().__init__(message)
+        self.player, self.number = player, number
 
 
 def sequence_form(history: History, *, keep_zeros: bool = False) -> SequenceForm:
@@ -130,7 +154,7 @@ def sequence_form(history: History, *, keep_zeros: bool = False) -> SequenceForm
     sequences = np.stack([renumber[i][at_node[i, leaves]] for i in players]).astype(np.int32)
     _, entry = np.unique(sequences, axis=1, return_inverse=True)
     entry = entry.reshape(-1)
-    paying = np.array([any(row) for row in history.payoffs.tolist()])
+    paying = history.payoffs.astype(bool).any(1)
     if not keep_zeros and paying.any():
         keep = np.bincount(entry, paying, entry.max() + 1) > 0
         entry = np.where(keep[entry], (np.cumsum(keep) - 1)[entry], -1)
@@ -146,31 +170,36 @@ def _sequences(history: History) -> "tuple[np.ndarray, list[_Above]]":
     """
     players = range(history.num_players)
     width = max((len(s.actions) for sets in history.information_sets for s in sets), default=1)
-    above: list[Any] = [np.full(len(history.information_sets[i]), -1) for i in players]
     at_node = np.zeros((history.num_players, len(history.parent)), np.int64)
-    columns: list[list[int]] = [[0] * history.num_players]
-    for node, (parent, branch, mover) in enumerate(
-        zip(history.parent.tolist(), history.branch.tolist(), history.player.tolist(), strict=True)
-    ):
-        if node:
-            now = list(columns[parent])
-            before = int(history.player[parent])
-            if before > NATURE:
-                now[before] = 1 + int(history.information[parent]) * width + branch
-            columns.append(now)
-        if mover > NATURE:
-            number, own = int(history.information[node]), columns[node][mover]
-            if above[mover][number] == -1:
-                above[mover][number] = own
-            elif above[mover][number] != own:
-                key = history.information_sets[mover][number].key
-                raise RecallError(
-                    f"player {mover} does not recall its own past at the information set {key!r}: "
-                    "it gets there by different moves of its own. Sequence form needs perfect "
-                    "recall; a player's own past must be part of its information."
-                )
-    at_node[:] = np.asarray(columns).T
-    return at_node, [_Above(a, width) for a in above]
+    above = []
+    for i in players:
+        at_node[i] = own_sequences(history, i, width)
+        nodes = np.flatnonzero(history.player == i)
+        numbers, own = history.information[nodes], at_node[i, nodes]
+        _, first = np.unique(numbers, return_index=True)
+        above.append(_Above(own[first], width))
+        wrong = np.flatnonzero(own != own[first][numbers])
+        if len(wrong):
+            key = history.information_sets[i][numbers[wrong[0]]].key
+            raise RecallError(
+                f"player {i} does not recall its own past at the information set {key!r}: "
+                "it gets there by different moves of its own. Sequence form needs perfect "
+                "recall; a player's own past must be part of its information.",
+                player=i,
+                number=int(numbers[wrong[0]]),
+            )
+    return at_node, above
+
+
+def own_sequences(history: History, player: int, width: int) -> np.ndarray:
+    """What a player did last before each node, its nearest own branch found by doubling."""
+    chosen = history.player[history.parent] == player
+    chosen[0] = False
+    nearest = np.where(chosen, np.arange(len(chosen)), history.parent)
+    while (nearest != nearest[nearest]).any():
+        nearest = nearest[nearest]
+    sequence = 1 + history.information[history.parent].astype(np.int64) * width + history.branch
+    return np.where(chosen, sequence, 0)[nearest]
 
 
 class _Above(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -12,8 +13,11 @@ from jaxtyping import Array, ArrayLike, Float
 from gamejax._types import Scalar, Utility
 from gamejax.extensive._form import SequenceForm, sequence_form
 from gamejax.extensive._history import NATURE, History, walk
+from gamejax.extensive._merging import merged_form
+from gamejax.extensive._names import TreeLabels
 from gamejax.extensive._rules import Chance, Decide, State, Terminal
 from gamejax.games import AbstractGame, Labels
+from gamejax.regularizers import Entropy
 from gamejax.sets import Treeplex
 
 
@@ -32,6 +36,8 @@ class SequenceFormGame(AbstractGame):
         chance: probability of each leaf as far as nature decides, shape `(leaves,)`.
         tables: each player's $c_\ell p_{i\ell}$, summed over leaves with the same sequences, in
             the layout of `form.rows`. Made from the others; change those by `with_payoffs`.
+        merged: the same game with information sets that nobody can tell apart made one, where
+            there are such; what `Merged` solvers play. Made from the others, too.
 
     References:
         vonstengel1996; koller1996.
@@ -41,6 +47,7 @@ class SequenceFormGame(AbstractGame):
     payoffs: Float[Array, "players leaves"]
     chance: Float[Array, " leaves"]
     tables: tuple[Float[Array, "sequences longest"], ...]
+    merged: "SequenceFormGame | None"
 
     def __init__(
         self,
@@ -48,21 +55,35 @@ class SequenceFormGame(AbstractGame):
         payoffs: ArrayLike,
         chance: ArrayLike,
         *,
+        merged: SequenceForm | None = None,
         labels: Labels | None = None,
     ):
         dtype = jnp.result_type(jnp.asarray(payoffs), float)
         self.form, self.labels = form, labels
         self.payoffs, self.chance = jnp.asarray(payoffs, dtype), jnp.asarray(chance, dtype)
-        used = np.flatnonzero(form.leaf_entry >= 0)
-        weighted = (self.chance[None] * self.payoffs)[:, used]
-        values = jnp.zeros_like(weighted, shape=(len(form.trees), form.num_entries + 1))
-        values = values.at[:, form.leaf_entry[used]].add(weighted)
-        self.tables = tuple(values[i][rows.entries] for i, rows in enumerate(form.rows))
+        values = _entries(form, self.payoffs, self.chance)
+        self.tables = tuple(
+            jnp.asarray(values[i][rows.entries]) for i, rows in enumerate(form.rows)
+        )
+        self.merged = (
+            None if merged is None else SequenceFormGame(merged, self.payoffs, self.chance)
+        )
 
     @property
     def strategy_sets(self) -> tuple[Treeplex, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Each player's realization plans."""
-        return tuple(Treeplex(tree) for tree in self.form.trees)
+        """Each player's realization plans.
+
+        A merged set weighs in the dilated entropy as many times as it stands for sets, so that the
+        entropy is that of the original.
+        """
+        weights = self.form.multiplicities or (None,) * len(self.form.trees)
+        return tuple(Treeplex(t, w) for t, w in zip(self.form.trees, weights, strict=True))
+
+    @property
+    def names(self) -> TreeLabels:
+        """Names of the players, information sets and actions."""
+        labels = self.labels or Labels()
+        return TreeLabels(labels.title, labels.players, form=self.form)
 
     def utility(self, player: int, profile: tuple[Array, ...]) -> Utility:
         table, rows = self.tables[player], self.form.rows[player]
@@ -71,10 +92,25 @@ class SequenceFormGame(AbstractGame):
             table = table * plan[rows.partners[:, :, number]]
         return table.sum(1)
 
+    def residual(self, profile: tuple[Array, ...]) -> tuple[Array, ...]:
+        r"""A profile less where one step of mirror descent takes it, by the dilated entropy.
+
+        Zero where no *played* action is worse than another: at equilibria, and elsewhere on the
+        boundary too. It is what `gamejax.Implicit` differentiates, where equilibria are isolated.
+        """
+        trios = zip(self.strategy_sets, profile, self.utilities(profile), strict=True)
+        return tuple(x - s.mirror(s.dual(x, Entropy()) + u, Entropy()) for s, x, u in trios)
+
     def utility_range(self, player: int) -> Scalar:
         return jnp.max(self.payoffs[player]) - jnp.min(self.payoffs[player])
 
-    def with_payoffs(self, payoffs: ArrayLike, chance: ArrayLike | None = None) -> Self:
+    def with_payoffs(
+        self,
+        payoffs: ArrayLike,
+        chance: ArrayLike | None = None,
+        *,
+        merge: bool | SequenceForm = True,
+    ) -> Self:
         """The same tree with other payoffs, and other chances where given.
 
         Differentiable, and to be mapped with `jax.vmap` for variations of one tree.
@@ -82,6 +118,8 @@ class SequenceFormGame(AbstractGame):
         Args:
             payoffs: shape `(players, leaves)`, leaves in the order of `form.history`.
             chance: shape `(leaves,)`; see `leaf_chances`.
+            merge: look for information sets to merge where the numbers are known (not under a
+                transformation of JAX); a form, such as `game.merged.form`, is taken as it is.
 
         Raises:
             ValueError: a shape is wrong, or a leaf is to pay that was left out because it paid
@@ -94,13 +132,47 @@ class SequenceFormGame(AbstractGame):
                 f"payoffs must have shape {self.payoffs.shape} and chance {self.chance.shape}, got "
                 f"{payoffs.shape} and {chance.shape}; map with jax.vmap for several games."
             )
-        out = self.form.leaf_entry < 0
-        if out.any() and not isinstance(payoffs, Tracer) and np.any(payoffs[:, out] != 0):
+        self._require_paying(payoffs)
+        merged = _merging(self.form, payoffs, chance, merge)
+        return type(self)(self.form, payoffs, chance, merged=merged, labels=self.labels)
+
+    def variations(
+        self, payoffs: ArrayLike, chance: ArrayLike | None = None, *, merge: bool = True
+    ) -> Self:
+        """Many games on the same tree, stacked; for `solve_batch` and `jax.vmap(solve)`.
+
+        Information sets merge where nobody can tell them apart in any of the games.
+
+        Args:
+            payoffs: shape `(games, players, leaves)`, leaves in the order of `form.history`.
+            chance: shape `(games, leaves)`; default the same as here in all.
+            merge: look for information sets to merge.
+
+        Raises:
+            ValueError: a shape is wrong, or a leaf is to pay that was left out.
+        """
+        payoffs = jnp.asarray(payoffs)
+        one = self.chance if chance is None else jnp.asarray(chance)
+        if payoffs.ndim != 3 or one.shape[:-1] not in ((), payoffs.shape[:1]):
             raise ValueError(
-                f"payoffs pays at leaf {int(np.flatnonzero(out)[0])}, which paid nobody and was "
-                "left out; make the game with compile_tree(..., keep_zeros=True)."
+                "payoffs must have shape (games, players, leaves) and chance (games, leaves), got "
+                f"{payoffs.shape} and {one.shape}."
             )
-        return type(self)(self.form, payoffs, chance, labels=self.labels)
+        merged = _merging(self.form, payoffs, one, merge)
+        axes = (0, None if chance is None else 0)
+        self._require_paying(payoffs)
+        return jax.vmap(
+            lambda p, c: self.with_payoffs(p, c, merge=False if merged is None else merged), axes
+        )(payoffs, one)
+
+    def _require_paying(self, payoffs: Array) -> None:
+        out = self.form.leaf_entry < 0
+        if out.any() and not isinstance(payoffs, Tracer) and np.any(payoffs[..., out] != 0):
+            paid = np.asarray(payoffs != 0).reshape(-1, len(out)).any(0)
+            raise ValueError(
+                f"payoffs pays at leaf {int(np.flatnonzero(out & paid)[0])}, which paid nobody and "
+                "was left out; make the game with compile_tree(..., keep_zeros=True)."
+            )
 
     def leaf_chances(self, probabilities: ArrayLike) -> Float[Array, " leaves"]:
         """The probability of each leaf when nature's branches have other probabilities.
@@ -152,15 +224,45 @@ def from_history(
 ) -> SequenceFormGame:
     """The game of a tree of histories."""
     form = sequence_form(history, keep_zeros=keep_zeros)
-    chances: list[Any] = [1] * len(history.parent)
-    for node in range(1, len(chances)):
-        chances[node] = chances[history.parent[node]] * history.probability[node]
-    chance = np.array([float(chances[node]) for node in history.leaves])
-    payoffs = np.array([[float(p) for p in row] for row in history.payoffs.tolist()]).T
+    chance = history.leaf_chances()
+    payoffs = history.payoffs.astype(float).T
     dtype = jnp.result_type(float)
     return SequenceFormGame(
-        form, jnp.asarray(payoffs, dtype), jnp.asarray(chance, dtype), labels=labels
+        form,
+        jnp.asarray(payoffs, dtype),
+        jnp.asarray(chance, dtype),
+        merged=_merging(form, payoffs, chance, True),
+        labels=labels,
     )
+
+
+def _entries(form: SequenceForm, payoffs: Array, chance: Array) -> Any:
+    """What each entry pays each player, and 0 for padding, shape `(players, entries + 1)`."""
+    used = np.flatnonzero(form.leaf_entry >= 0)
+    entries, shape = form.leaf_entry[used], (len(form.trees), form.num_entries + 1)
+    if isinstance(payoffs, Tracer) or isinstance(chance, Tracer):
+        weighted = (chance[None] * payoffs)[:, used]
+        return jnp.zeros_like(weighted, shape=shape).at[:, entries].add(weighted)
+    # In NumPy, as every new tree would have JAX compile its own programs for this.
+    weighted = (np.asarray(chance)[None] * np.asarray(payoffs))[:, used]
+    values = np.zeros(shape, weighted.dtype)
+    np.add.at(values, (slice(None), entries), weighted)
+    return values
+
+
+def _merging(
+    form: SequenceForm, payoffs: Any, chance: Any, merge: bool | SequenceForm
+) -> SequenceForm | None:
+    """The merged form, where it is known and spares a tenth of the information sets."""
+    if isinstance(merge, SequenceForm):
+        return merge
+    if not merge or isinstance(payoffs, Tracer) or isinstance(chance, Tracer):
+        return None
+    merged = merged_form(form, payoffs, chance)
+    if merged is None:
+        return None
+    before, after = (sum(tree.num_sets for tree in f.trees) for f in (form, merged))
+    return merged if after <= 0.9 * before else None
 
 
 def _ancestors(history: History) -> list[np.ndarray]:

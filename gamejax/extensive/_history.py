@@ -16,6 +16,12 @@ class InformationSet(NamedTuple):
 
     key: Hashable
     actions: tuple[str, ...]
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """What to print: the name, or what is known as text."""
+        return self.name or (f"set {self.key}" if isinstance(self.key, int) else str(self.key))
 
 
 class History(NamedTuple):
@@ -32,6 +38,7 @@ class History(NamedTuple):
         payoffs: of each leaf, summed along the way, shape `(leaves, players)`, objects too.
         information_sets: per player, in the order of first visits.
         chance_labels: per chance node, the names of its branches.
+        chance_names: per chance node, its own name.
     """
 
     parent: np.ndarray
@@ -42,6 +49,7 @@ class History(NamedTuple):
     payoffs: np.ndarray
     information_sets: tuple[tuple[InformationSet, ...], ...]
     chance_labels: tuple[tuple[str, ...], ...]
+    chance_names: tuple[str, ...] = ()
 
     @property
     def num_players(self) -> int:
@@ -52,6 +60,24 @@ class History(NamedTuple):
     def leaves(self) -> np.ndarray:
         """The nodes at which the game ends, in depth-first order."""
         return np.flatnonzero(self.player == LEAF)
+
+    @property
+    def identity(self) -> Hashable:
+        """What is the same in two trees that differ in payoffs and names of chance only."""
+        arrays = self.parent, self.branch, self.player, self.information
+        return (
+            *(array.tobytes() for array in arrays),
+            tuple(self.probability.tolist()),
+            self.information_sets,
+        )
+
+    def leaf_chances(self) -> np.ndarray:
+        """The probability of each leaf as far as nature decides, shape `(leaves,)`."""
+        chances: list[Number] = [1] * len(self.parent)
+        steps = zip(self.parent.tolist(), self.probability.tolist(), strict=True)
+        for node, (parent, probability) in enumerate(steps):
+            chances[node] = chances[parent] if probability == 1 else chances[parent] * probability
+        return np.array([float(chances[node]) for node in self.leaves.tolist()])
 
 
 class _Open(NamedTuple):
@@ -75,7 +101,8 @@ def walk(rules: Callable[[State], Terminal | Chance | Decide], start: State) -> 
     rows: list[tuple[int, int, int, int, Number]] = []
     leaves: list[tuple[Number, ...]] = []
     chance_labels: list[tuple[str, ...]] = []
-    sets: dict[int, dict[Hashable, tuple[int, tuple[str, ...]]]] = {}
+    chance_names: list[str] = []
+    sets: dict[int, dict[Hashable, tuple[int, InformationSet]]] = {}
     stack = [_Open(start, 0, 0, 1, ())]
     while stack:
         now = stack.pop()
@@ -88,6 +115,7 @@ def walk(rules: Callable[[State], Terminal | Chance | Decide], start: State) -> 
             mover, number_of = NATURE, len(chance_labels)
             labels = node.labels or tuple(str(k + 1) for k in range(len(node.branches)))
             chance_labels.append(labels)
+            chance_names.append(node.name)
             weights: list[Number] = [p for p, _ in node.branches]
         elif isinstance(node, Decide):
             mover, number_of = node.player, _set_number(sets.setdefault(node.player, {}), node)
@@ -117,21 +145,22 @@ def walk(rules: Callable[[State], Terminal | Chance | Decide], start: State) -> 
         probability=_objects(columns[4]),
         payoffs=_objects(leaves, num_players),
         information_sets=tuple(
-            tuple(InformationSet(key, actions) for key, (_, actions) in sets.get(i, {}).items())
-            for i in range(num_players)
+            tuple(found for _, found in sets.get(i, {}).values()) for i in range(num_players)
         ),
         chance_labels=tuple(chance_labels),
+        chance_names=tuple(chance_names),
     )
 
 
-def _set_number(known: dict[Hashable, tuple[int, tuple[str, ...]]], node: Decide) -> int:
+def _set_number(known: dict[Hashable, tuple[int, InformationSet]], node: Decide) -> int:
     actions = tuple(label for label, _ in node.branches)
-    number, first = known.setdefault(node.information, (len(known), actions))
-    if len(first) != len(actions):
+    here = InformationSet(node.information, actions, node.name)
+    number, first = known.setdefault(node.information, (len(known), here))
+    if len(first.actions) != len(actions):
+        counts = f"{len(first.actions)} actions at one state and {len(actions)} at another"
         raise ValueError(
-            f"player {node.player} has {len(first)} actions at one state with the information "
-            f"{node.information!r} and {len(actions)} at another; an information set has the same "
-            "actions everywhere."
+            f"player {node.player} has {counts} with the same information {node.information!r}; an "
+            "information set has the same actions everywhere."
         )
     return number
 

@@ -22,6 +22,7 @@ class Chance(NamedTuple):
     branches: tuple[tuple[Number, State], ...]
     labels: tuple[str, ...] | None = None
     payoffs: tuple[Number, ...] | None = None
+    name: str = ""
 
 
 class Decide(NamedTuple):
@@ -31,6 +32,7 @@ class Decide(NamedTuple):
     information: Hashable
     branches: tuple[tuple[str, State], ...]
     payoffs: tuple[Number, ...] | None = None
+    name: str = ""
 
 
 def terminal(payoffs: Sequence[Number]) -> Terminal:
@@ -54,6 +56,7 @@ def chance(
     *,
     labels: Sequence[str] | None = None,
     payoffs: Sequence[Number] | None = None,
+    name: str = "",
 ) -> Chance:
     """Nature moves.
 
@@ -62,6 +65,7 @@ def chance(
             and sum to 1 (fractions exactly, floats to rounding).
         labels: what to call the branches; default their numbers.
         payoffs: what each player gets here, added to what it gets later.
+        name: what to call this move of nature.
 
     Raises:
         ValueError: the probabilities are no distribution, or `labels` are not one per branch.
@@ -74,7 +78,7 @@ def chance(
     if labels is not None and len(labels) != len(branches):
         raise ValueError(f"chance has {len(branches)} branches, but {len(labels)} labels.")
     labels = None if labels is None else tuple(map(str, labels))
-    return Chance(branches, labels, None if payoffs is None else tuple(payoffs))
+    return Chance(branches, labels, None if payoffs is None else tuple(payoffs), name)
 
 
 def decide(
@@ -83,6 +87,7 @@ def decide(
     branches: Sequence[tuple[str, State]],
     *,
     payoffs: Sequence[Number] | None = None,
+    name: str = "",
 ) -> Decide:
     """A player moves.
 
@@ -92,6 +97,8 @@ def decide(
             information form an information set and must have the same actions.
         branches: pairs of an action's name and the state that follows, at least one.
         payoffs: what each player gets here, added to what it gets later.
+        name: what to call the information set; default what is known there, as text. Of several
+            states' names the first counts.
 
     Raises:
         ValueError: `player` is no player, or there are no branches.
@@ -101,4 +108,5 @@ def decide(
     branches = tuple((str(label), state) for label, state in branches)
     if not branches:
         raise ValueError(f"player {player} has no actions with the information {information!r}.")
-    return Decide(player, information, branches, None if payoffs is None else tuple(payoffs))
+    payoffs = None if payoffs is None else tuple(payoffs)
+    return Decide(player, information, branches, payoffs, name)

@@ -12,6 +12,9 @@ from gamejax.games._files import load as load
 from gamejax.games._files import loads as loads
 from gamejax.games._files import save as save
 from gamejax.games._gambit_tokens import GameFileError as GameFileError
+from gamejax.games._interop import from_nashpy as from_nashpy
+from gamejax.games._interop import from_open_spiel as from_open_spiel
+from gamejax.games._interop import from_pygambit as from_pygambit
 from gamejax.games._matrix import MatrixGame as MatrixGame
 from gamejax.games._normal_form import NormalFormGame as NormalFormGame
 from gamejax.games._normal_form import bimatrix as bimatrix

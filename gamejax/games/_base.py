@@ -2,17 +2,27 @@
 
 import abc
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from gamejax._joint import Joint
 from gamejax._numerics import inner
 from gamejax._types import Scalar, State, Strategy, Utility
 from gamejax.sets import AbstractStrategySet
+
+
+class Part(NamedTuple):
+    """A named distribution over named actions: a strategy, or what it does somewhere."""
+
+    title: str
+    actions: Sequence[str]
+    probabilities: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +32,10 @@ class Labels:
     title: str = ""
     players: tuple[str, ...] = ()
     actions: tuple[tuple[str, ...], ...] = ()
+
+    def parts(self, player: int, strategy: Any) -> list[Part] | None:
+        """A strategy as distributions, for strategies that consist of several; default `None`."""
+        return None
 
 
 class AbstractGame(eqx.Module):
@@ -47,6 +61,19 @@ class AbstractGame(eqx.Module):
         """The floating-point type of the payoffs; strategies follow it."""
         leaves = jax.tree.leaves(eqx.filter(self, eqx.is_inexact_array))
         return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
+
+    def check(self) -> None:
+        """Refuse to be solved, before anything is traced; default not.
+
+        Raises:
+            ValueError: the message says why no solver can play the game.
+        """
+        return
+
+    @property
+    def names(self) -> Labels | None:
+        """What solutions print themselves with; default `labels`."""
+        return self.labels
 
     @abc.abstractmethod
     def utility(self, player: int, profile: tuple[Strategy, ...]) -> Utility:

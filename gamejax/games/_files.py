@@ -3,31 +3,44 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
 
 from gamejax.games._base import AbstractGame, Labels
+from gamejax.games._gambit_parts import default_names, fill_names
 from gamejax.games._gambit_tokens import GameFileError, Tokens
 from gamejax.games._matrix import MatrixGame
-from gamejax.games._nfg import default_names, fill_names, format_nfg, parse_nfg
+from gamejax.games._nfg import format_nfg, parse_nfg
 from gamejax.games._normal_form import NormalFormGame
 from gamejax.games._transform import to_normal_form
 from gamejax.sets import Simplex
 
+if TYPE_CHECKING:
+    from gamejax.extensive import ImperfectRecallGame, SequenceFormGame
+
 _OTHER_FORMATS = {
-    "EFG": "an extensive game (.efg)",
     "#AGG": "an action-graph game (.agg)",
     "#BAGG": "a Bayesian action-graph game (.bagg)",
 }
 
 
-def load(path: str | os.PathLike[str]) -> NormalFormGame:
-    """The game in a Gambit `.nfg` file.
+def load(
+    path: str | os.PathLike[str],
+) -> "NormalFormGame | SequenceFormGame | ImperfectRecallGame":
+    """The game in a Gambit file: `.nfg`, a strategic form, or `.efg`, a tree.
 
-    Both forms are read (a list of payoffs, or outcomes and their numbers), with any number of
-    players, names or mere counts of strategies, integers, decimals and fractions. Names are kept
-    in the game's `labels`; the comment is not. The payoffs have JAX's default float type.
+    What the file holds decides, not its name. Payoffs have JAX's default float type; integers,
+    decimals and fractions are read, of a tree exactly until the end. Names are kept in `labels`, of
+    a tree's information sets, actions and moves of nature in its history; comments, names of
+    outcomes and labels of single nodes are not.
+
+    Of `.nfg` both forms are read (a list of payoffs, or outcomes and their numbers), with any
+    number of players, names or mere counts of strategies. A tree is a
+    `gamejax.extensive.SequenceFormGame`, or an `ImperfectRecallGame` where a player forgets, which
+    can be evaluated but not solved. Payoffs at inner nodes are added to those that follow. An
+    information set's `key` is its number in the file.
 
     Args:
         path: the file, text in UTF-8.
@@ -50,8 +63,10 @@ def load(path: str | os.PathLike[str]) -> NormalFormGame:
     return loads(text, source=source)
 
 
-def loads(text: str, *, source: str = "<text>") -> NormalFormGame:
-    """The game in a text in Gambit's `.nfg` format; see `load`.
+def loads(
+    text: str, *, source: str = "<text>"
+) -> "NormalFormGame | SequenceFormGame | ImperfectRecallGame":
+    """The game in a text in Gambit's `.nfg` or `.efg` format; see `load`.
 
     Args:
         text: what the file holds.
@@ -65,27 +80,43 @@ def loads(text: str, *, source: str = "<text>") -> NormalFormGame:
         raise TypeError(f"text must be a str, got {type(text).__name__}; load reads a file.")
     tokens = Tokens(text, source)
     first = tokens.peek()
+    dtype = jnp.result_type(float)
+    if first.kind == "word" and first.text == "EFG":
+        from gamejax.extensive._efg import parse_efg  # it imports this package
+
+        return parse_efg(tokens, dtype)
     if first.kind == "word" and first.text in _OTHER_FORMATS:
         raise tokens.error(
-            "a strategic game (.nfg)", f"{_OTHER_FORMATS[first.text]}, which is not read yet"
+            "a strategic game (.nfg) or a tree (.efg)",
+            f"{_OTHER_FORMATS[first.text]}, which is not read yet",
         )
-    payoffs, labels = parse_nfg(tokens, jnp.result_type(float))
+    payoffs, labels = parse_nfg(tokens, dtype)
     return NormalFormGame(jnp.asarray(payoffs), labels=labels)
 
 
 def save(game: AbstractGame, path: str | os.PathLike[str]) -> None:
-    """Write a game to a Gambit `.nfg` file; `load` gives back the same payoffs, bit for bit.
+    """Write a game to a Gambit file; `load` gives back the same payoffs, bit for bit.
+
+    Trees are written as `.efg`, all else as `.nfg`. The probabilities of a tree come back bit for
+    bit if they are fractions or floats with few digits; else to rounding, since those of a file
+    sum to 1 exactly.
 
     Args:
-        game: any finite game on whole simplices; structured games are written out as tensors.
+        game: a tree, or any finite game on whole simplices; structured games are written out as
+            tensors.
         path: the file, replaced in one move if it is there.
 
     Raises:
         TypeError: `game` is no game.
         ValueError: it is a batch, its strategies are restricted, its labels do not fit, a payoff
-            is not finite, or its tensor does not fit into memory.
+            is not finite, its tensor does not fit into memory, its chances belong to no tree, or
+            the file's name has the other format's suffix.
     """
-    write_whole(Path(path), dumps(game))
+    text, path = dumps(game), Path(path)
+    wanted = ".efg" if text.startswith("EFG") else ".nfg"
+    if path.suffix in {".efg", ".nfg"} - {wanted}:
+        raise ValueError(f"path must end in {wanted}, which this game is written as, got {path}.")
+    write_whole(path, text)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -102,6 +133,12 @@ def write_whole(path: Path, text: str) -> None:
 
 def dumps(game: AbstractGame) -> str:
     """The text that `save` writes."""
+    from gamejax.extensive import ImperfectRecallGame, SequenceFormGame  # it imports this package
+
+    if isinstance(game, SequenceFormGame | ImperfectRecallGame):
+        from gamejax.extensive._efg_write import format_efg
+
+        return format_efg(game)
     payoffs = _payoff_tensor(game)
     return format_nfg(payoffs, _complete_labels(game.labels or Labels(), payoffs.shape[1:]))
 

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from fractions import Fraction
 from typing import Literal, NamedTuple
 
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -14,6 +15,9 @@ _RAW = re.compile(rf'{_STRING}|[^\s,{{}}"]++|[{{}}"]', re.DOTALL)
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+/[0-9]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
 _MAX_SHOWN = 40
+MAX_EXACT = 1000
+"""The longest number, in characters, that is read exactly: fractions of longer ones get slow."""
+_MAX_EXPONENT = 400  # beyond the range of float64, in which numbers end up
 
 
 class GameFileError(ValueError):
@@ -56,6 +60,11 @@ class Tokens:
         if token.kind != kind:
             raise self.error(expected, token)
         return token.text
+
+    @property
+    def num_left(self) -> int:
+        """How many characters are left."""
+        return len(self.text) - self._position
 
     def rest(self) -> list[str]:
         """All the tokens that are left, as they are written."""
@@ -125,3 +134,17 @@ def parse_number(word: str, largest: float) -> float | None:
     except (ValueError, OverflowError, ZeroDivisionError):  # too many digits, too large, p/0
         return None
     return value if -largest <= value <= largest else None
+
+
+def parse_exact(word: str, largest: float) -> Fraction | None:
+    """The number that `parse_number` rounds, exactly; `None` also for very long ones."""
+    if len(word) > MAX_EXACT or not _NUMBER.fullmatch(word):
+        return None
+    _, _, exponent = word.lower().partition("e")
+    if len(exponent) > 8 or abs(int(exponent or 0)) > _MAX_EXPONENT:
+        return None
+    try:
+        value = Fraction(word)
+    except ZeroDivisionError:
+        return None
+    return value if abs(value) <= largest else None

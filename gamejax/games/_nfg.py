@@ -2,17 +2,23 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import numpy as np
 
 from gamejax.games._base import Labels
+from gamejax.games._gambit_parts import (
+    braces,
+    default_names,
+    format_number,
+    read_heading,
+    read_names,
+)
 from gamejax.games._gambit_tokens import Tokens, parse_number, quote
 
 _COUNT = re.compile(r"[0-9]{1,18}")
-_MAX_PLAYERS = 63  # a payoff tensor has one axis more, and NumPy arrays have at most 64
 
 Value = TypeVar("Value", float, int)
 
@@ -25,7 +31,7 @@ def parse_nfg(tokens: Tokens, dtype: Any) -> tuple[np.ndarray, Labels]:
     Raises:
         GameFileError: the text is no `.nfg` game, or a number does not fit `dtype`.
     """
-    title, players = _read_heading(tokens)
+    title, players = read_heading(tokens, "NFG", "1")
     counts, actions = _read_strategies(tokens, len(players))
     if tokens.peek().kind == "string":
         tokens.take()  # the comment
@@ -40,51 +46,15 @@ def parse_nfg(tokens: Tokens, dtype: Any) -> tuple[np.ndarray, Labels]:
 def format_nfg(payoffs: np.ndarray, labels: Labels) -> str:
     """The game in payoff form, every number with the digits that give it back exactly."""
     counts = payoffs.shape[1:]
-    lines = [f"NFG 1 R {quote(labels.title)}", _braces(map(quote, labels.players))]
+    lines = [f"NFG 1 R {quote(labels.title)}", braces(map(quote, labels.players))]
     if labels.actions == tuple(default_names(n) for n in counts):
-        lines.append(_braces(map(str, counts)))
+        lines.append(braces(map(str, counts)))
     else:
-        lines += ["{", *(f"  {_braces(map(quote, names))}" for names in labels.actions), "}"]
+        lines += ["{", *(f"  {braces(map(quote, names))}" for names in labels.actions), "}"]
     lines += ['""', ""]
     for row in payoffs.T.reshape(-1, counts[0], len(counts)).tolist():
-        lines.append("  ".join(" ".join(map(_format_number, profile)) for profile in row))
+        lines.append("  ".join(" ".join(map(format_number, profile)) for profile in row))
     return "\n".join(lines) + "\n"
-
-
-def default_names(count: int) -> tuple[str, ...]:
-    """What Gambit calls actions that have no names: 1, 2, ..."""
-    return tuple(str(i + 1) for i in range(count))
-
-
-def fill_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The names with their number (from 1) in place of empty ones."""
-    return tuple(name or str(i + 1) for i, name in enumerate(names))
-
-
-def _read_heading(tokens: Tokens) -> tuple[str, tuple[str, ...]]:
-    for allowed, meaning in (
-        (("NFG",), "'NFG'"),
-        (("1",), "format version 1"),
-        (("R", "D"), "number type R or D"),
-    ):
-        token = tokens.take()
-        if token.kind != "word" or token.text not in allowed:
-            raise tokens.error(meaning, token)
-    title = tokens.expect("string", "the title in quotation marks")
-    tokens.expect("{", "'{' and the players' names")
-    players = _read_names(tokens, "a player's name in quotation marks")
-    if len(players) > _MAX_PLAYERS:
-        raise tokens.error(f"at most {_MAX_PLAYERS} players", str(len(players)))
-    return title, players
-
-
-def _read_names(tokens: Tokens, expected: str) -> tuple[str, ...]:
-    """The quoted names, at least one, up to and with the closing brace."""
-    names = [tokens.expect("string", expected)]
-    while tokens.peek().kind != "}":
-        names.append(tokens.expect("string", f"{expected} or '}}'"))
-    tokens.take()
-    return fill_names(names)
 
 
 def _read_strategies(
@@ -96,7 +66,7 @@ def _read_strategies(
         actions = []
         for _ in range(num_players):
             tokens.expect("{", f"'{{' and strategy names for each of {num_players} players")
-            actions.append(_read_names(tokens, "a strategy's name in quotation marks"))
+            actions.append(read_names(tokens, "a strategy's name in quotation marks"))
         names = tuple(actions)
         counts = tuple(len(a) for a in names)
     else:
@@ -196,11 +166,3 @@ def _read_rest(
 
 def _amount(number: int) -> str:
     return f"{number:,}" if number < 10**15 else f"{Decimal(number):.2e}"
-
-
-def _braces(words: Iterable[str]) -> str:
-    return "{ " + " ".join(words) + " }"
-
-
-def _format_number(value: float) -> str:
-    return repr(value).removesuffix(".0")

@@ -36,23 +36,30 @@ class RegularizedGame(AbstractGame):
     def _strengths(self) -> Float[Array, " players"]:
         return jnp.broadcast_to(jnp.asarray(self.strength, self.dtype), (self.num_players,))
 
-    def _less_cost(self, utility: Utility, strategy: Strategy, strength: Scalar) -> Utility:
-        return jax.tree.map(
-            lambda u, x: u - strength * self.regularizer.gradient(x), utility, strategy
-        )
+    def _less_cost(
+        self,
+        utility: Utility,
+        strategy: Strategy,
+        strength: Scalar,
+        strategies: AbstractStrategySet,
+    ) -> Utility:
+        slope = strategies.dual(strategy, self.regularizer)
+        return jax.tree.map(lambda u, d: u - strength * d, utility, slope)
 
     def utility(self, player: int, profile: tuple[Strategy, ...]) -> Utility:
         own = self.game.utility(player, profile)
-        return self._less_cost(own, profile[player], self._strengths()[player])
+        strength, strategies = self._strengths()[player], self.strategy_sets[player]
+        return self._less_cost(own, profile[player], strength, strategies)
 
     def utilities(self, profile: tuple[Strategy, ...]) -> tuple[Utility, ...]:
         own = self.game.utilities(profile)
-        return tuple(map(self._less_cost, own, profile, self._strengths()))
+        return tuple(map(self._less_cost, own, profile, self._strengths(), self.strategy_sets))
 
     def expected_payoffs(self, profile: tuple[Strategy, ...] | Joint) -> Float[Array, " players"]:
         if isinstance(profile, Joint):
             raise TypeError("A regularized game needs one strategy per player, not a Joint.")
-        costs = [sum(self.regularizer.value(leaf) for leaf in jax.tree.leaves(x)) for x in profile]
+        pairs = zip(self.strategy_sets, profile, strict=True)
+        costs = [s.regularization(x, self.regularizer) for s, x in pairs]
         return self.game.expected_payoffs(profile) - self._strengths() * jnp.stack(costs)
 
     def residual(self, profile: tuple[Strategy, ...]) -> tuple[Strategy, ...]:

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from gamejax._export import AbstractResult
 from gamejax._interior_point import solve_matrix_game
 from gamejax._numerics import HIGHEST
 
 
-class Equilibria(eqx.Module):
+class Equilibria(AbstractResult):
     """Several equilibria of one game.
 
     Attributes:

@@ -1,16 +1,16 @@
 """Local tests for smooth games: the Jacobian of all payoff gradients and what it says."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Complex, Float
 
+from gamejax._export import AbstractResult
 from gamejax._types import Strategy
 from gamejax.games import AbstractGame
 
 
-class Stability(eqx.Module):
+class Stability(AbstractResult):
     r"""What a game's Jacobian says about a profile.
 
     Attributes:

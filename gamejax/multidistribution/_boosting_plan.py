@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 
+from gamejax._export import AbstractResult
 from gamejax._types import Scalar
 
 
-class BoostingPlan(eqx.Module):
+class BoostingPlan(AbstractResult):
     r"""The constants of realizable collaborative learning in $r$ rounds.
 
     $\theta = \min\{r/(2 \log_2 k), 1/2\}$, $p = \frac12 (4 k^{2/r})^{-1/(1-\theta)}$,

@@ -4,11 +4,11 @@ import functools
 import math
 from typing import Any, TypeGuard
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gamejax._export import AbstractResult
 from gamejax._numerics import safe_divide, vary_like
 from gamejax._types import State, Strategy
 from gamejax.multidistribution._data import ExampleLosses, Parametric
@@ -18,7 +18,7 @@ CHUNK = 256
 """How many examples of each distribution are looked at together."""
 
 
-class WorstLoss(eqx.Module):
+class WorstLoss(AbstractResult):
     r"""Losses on every distribution, and the worst of them.
 
     With probability $1 - \delta$ over the samples all intervals hold together, and so does that of

@@ -24,7 +24,7 @@ from gamejax.multidistribution._few_rounds_setup import (
 from gamejax.multidistribution._game import MultiDistributionGame
 from gamejax.multidistribution._mixture_state import MixtureState, mixture
 from gamejax.multidistribution._observable import Geometry, as_geometry, check_margin
-from gamejax.multidistribution._on_demand import FRESH, judge
+from gamejax.multidistribution._on_demand import FRESH, expectations, judge
 from gamejax.multidistribution._problem import AbstractFiniteProblem, AbstractProblem
 from gamejax.multidistribution._result import OnDemandResult
 
@@ -285,10 +285,7 @@ def _rounds(
     progress = run_through(solver, game, steps, key)
     state: MixtureState = progress.state
     predictor, weights = mixture(state)
-    expected = problem.expected_losses(predictor) if problem.knows_expectations else None
-    value_bound = None
-    if expected is not None:
-        value_bound = problem.expected_gradient(predictor, weights).min()
+    expected, value_bound = expectations(problem, predictor, weights)
     losses, deterministic = judge(
         problem, test, predictor, state.pools, num_fresh, delta, jax.random.fold_in(key, FRESH)
     )

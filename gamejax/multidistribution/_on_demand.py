@@ -27,7 +27,7 @@ from gamejax.multidistribution._methods import (
     steps_for,
     whole_blocks,
 )
-from gamejax.multidistribution._problem import AbstractFiniteProblem, AbstractProblem
+from gamejax.multidistribution._problem import AbstractFiniteProblem, AbstractProblem, Losses
 from gamejax.multidistribution._result import OnDemandResult
 from gamejax.solvers import AbstractAveraging, SelfPlay, Uniform
 from gamejax.solvers._self_play import regrets
@@ -260,10 +260,7 @@ def _play(
     vouched = solver.profile(state)
     assert not isinstance(vouched, Joint)
     predictor, weights = vouched
-    expected = problem.expected_losses(predictor) if problem.knows_expectations else None
-    value_bound = None
-    if isinstance(problem, AbstractFiniteProblem) and expected is not None:
-        value_bound = problem.expected_gradient(predictor, weights).min()
+    expected, value_bound = expectations(problem, predictor, weights)
     if start is not None:  # the learner's regret as it came; a finite class has it in `bound`
         bound = bound + regrets(game, state)[0] / steps.astype(game.dtype)
     losses, deterministic = judge(
@@ -287,6 +284,18 @@ def _play(
         static=(problem.static,) if isinstance(problem, Parametric) else None,
         name=NAMES[method] if start is None else "group DRO",
     )
+
+
+def expectations(
+    problem: AbstractProblem, predictor: Strategy, weights: Losses
+) -> tuple[Losses | None, Scalar | None]:
+    """Expected losses and, of a finite class, what no mixture beats; `None` where unknown."""
+    if not problem.knows_expectations:
+        return None, None
+    expected = problem.expected_losses(predictor)
+    if not isinstance(problem, AbstractFiniteProblem):
+        return expected, None
+    return expected, problem.expected_gradient(predictor, weights).min()
 
 
 def judge(

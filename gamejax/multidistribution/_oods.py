@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gamejax._export import AbstractResult
 from gamejax._joint import Joint
 from gamejax._numerics import safe_log
 from gamejax._solve import play
@@ -175,7 +175,7 @@ class HiddenCoordinates(AbstractGame):
         return jnp.min((1 + jnp.cumsum(self.shifts)) / count)
 
 
-class OnDemandMaximum(eqx.Module):
+class OnDemandMaximum(AbstractResult):
     r"""What LazyHedge found on a concave function, and what it cost.
 
     Attributes:

@@ -1,5 +1,6 @@
 """What sampling on demand returns."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -8,13 +9,14 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from gamejax._solution import RESULTS, result_name
+from gamejax._export import AbstractResult, table
+from gamejax._reasons import RESULTS
 from gamejax._types import Scalar, Strategy
 from gamejax.multidistribution._evaluate import WorstLoss
 from gamejax.multidistribution._problem import Losses
 
 
-class OnDemandResult(eqx.Module):
+class OnDemandResult(AbstractResult):
     r"""A predictor, how bad it is at worst, and what it cost.
 
     Attributes:
@@ -89,25 +91,41 @@ class OnDemandResult(eqx.Module):
             return jnp.full_like(self.bound, jnp.inf)
         return self.worst - self.value_bound
 
-    def to_dict(self) -> dict[str, Any]:
-        """The numbers as plain Python data, ready for JSON; without a model's parameters."""
+    def _entries(self) -> Mapping[str, Any]:
+        """The numbers; without a model's parameters."""
         found = {
             "method": self.name,
-            "result": result_name(self.result),
-            "worst": _plain(self.worst),
-            "judged": _table(self.losses),
-            "deterministic": None if self.deterministic is None else _table(self.deterministic),
-            "expected": _plain(self.expected),
-            "value_bound": _plain(self.value_bound),
-            "bound": _plain(self.bound),
-            "adversary": _plain(self.adversary),
-            "samples": _plain(self.samples),
-            "num_samples": _plain(self.num_samples),
-            "num_steps": _plain(self.num_steps),
-            "rounds": _plain(self.rounds),
-            "exhausted": _plain(self.exhausted),
+            "result": self.result,
+            "worst": self.worst,
+            "judged": _judged(self.losses),
+            "deterministic": None if self.deterministic is None else _judged(self.deterministic),
+            "expected": self.expected,
+            "value_bound": self.value_bound,
+            "bound": self.bound,
+            "adversary": self.adversary,
+            "samples": self.samples,
+            "num_samples": self.num_samples,
+            "num_steps": self.num_steps,
+            "rounds": self.rounds,
+            "exhausted": self.exhausted,
         }
-        return found if self.static is not None else {**found, "mixture": _plain(self.predictor)}
+        return found if self.static is not None else {**found, "mixture": self.predictor}
+
+    def _columns(self) -> dict[str, Any]:
+        """A row for each distribution; a batch of runs has a column `run` as well."""
+        shape = self.samples.shape
+        values = {
+            "weight": self.adversary,
+            "samples": self.samples,
+            "loss": self.losses.losses,
+            "low": self.losses.low,
+            "high": self.losses.high,
+            "exhausted": self.exhausted,
+        }
+        if self.expected is not None:
+            values["expected"] = self.expected
+        batch = {"run" if len(shape) == 2 else f"run_{i}": None for i in range(len(shape) - 1)}
+        return table({**batch, "distribution": None}, values, shape)
 
     def __str__(self) -> str:
         if self.adversary.ndim > 1 or isinstance(self.bound, Tracer):
@@ -141,17 +159,12 @@ class OnDemandResult(eqx.Module):
         return "\n".join(lines)
 
 
-def _plain(value: Any) -> Any:
-    return None if value is None else np.asarray(value).tolist()
-
-
-def _table(found: WorstLoss) -> dict[str, Any]:
-    low, high = found.interval
+def _judged(found: WorstLoss) -> dict[str, Any]:
     return {
-        "worst": _plain(found.worst),
-        "interval": [_plain(low), _plain(high)],
-        "losses": _plain(found.losses),
-        "low": _plain(found.low),
-        "high": _plain(found.high),
-        "counts": _plain(found.counts),
+        "worst": found.worst,
+        "interval": found.interval,
+        "losses": found.losses,
+        "low": found.low,
+        "high": found.high,
+        "counts": found.counts,
     }

@@ -47,6 +47,10 @@ class AbstractStrategySet(eqx.Module):
         r"""A vector whose mirror map is `strategy`: $\nabla R(x)$, up to a constant."""
         return jax.tree.map(regularizer.gradient, strategy)
 
+    def regularization(self, strategy: Strategy, regularizer: AbstractRegularizer) -> Scalar:
+        r"""$R(x)$: the regularizer summed over all coordinates; dilated on trees."""
+        return jnp.stack([regularizer.value(part) for part in jax.tree.leaves(strategy)]).sum()
+
     @abc.abstractmethod
     def violation(self, strategy: Strategy) -> Scalar:
         """How far outside the set: the largest violation of its constraints, 0 inside."""

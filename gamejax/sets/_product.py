@@ -57,6 +57,10 @@ class Product(AbstractStrategySet):
     def dual(self, strategy: tuple[Any, ...], regularizer: AbstractRegularizer) -> tuple[Any, ...]:
         return tuple(s.dual(x, regularizer) for s, x in zip(self.sets, strategy, strict=True))
 
+    def regularization(self, strategy: tuple[Any, ...], regularizer: AbstractRegularizer) -> Scalar:
+        pairs = zip(self.sets, strategy, strict=True)
+        return jnp.stack([s.regularization(x, regularizer) for s, x in pairs]).sum()
+
     def restore(self, strategy: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(s.restore(x) for s, x in zip(self.sets, strategy, strict=True))
 

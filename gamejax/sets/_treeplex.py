@@ -105,6 +105,9 @@ class Treeplex(AbstractStrategySet):
         logs = self._scale(jnp.log(jnp.maximum(behaviors, tiny)), 0, self.tree.num_sets)
         return self._sequences(logs)
 
+    def regularization(self, strategy: Array, regularizer: AbstractRegularizer) -> Scalar:
+        return jnp.sum(strategy * self.dual(strategy, regularizer))
+
     def violation(self, strategy: Array) -> Scalar:
         moves = strategy[1:].reshape(self.tree.num_sets, self.tree.width)
         flow = jnp.abs(moves.sum(1) - strategy[self.tree.parent])

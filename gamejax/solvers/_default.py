@@ -33,6 +33,7 @@ def default_solver(game: AbstractGame) -> AbstractSolver:
     References:
         dantzig1951, farina2021, turocy2005, korpelevich1976.
     """
+    game.check()
     if not all(isinstance(s, Simplex) for s in game.strategy_sets):
         return Extragradient()
     fast = SelfPlay(PredictiveRegretMatchingPlus(), averaging=Quadratic(), alternating=True)

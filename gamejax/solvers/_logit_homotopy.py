@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
+from gamejax._export import AbstractResult
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, Strategy
 from gamejax.games import AbstractGame
@@ -31,7 +32,7 @@ from gamejax.solvers._logit_system import (
 )
 
 
-class BranchPoint(eqx.Module):
+class BranchPoint(AbstractResult):
     """A point of a branch of logit equilibria.
 
     Attributes:

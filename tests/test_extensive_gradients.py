@@ -1,0 +1,261 @@
+"""Regularized equilibria of trees and gradients: published tables, finite differences, unrolling."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gamejax
+from gamejax import games, learners, metrics, solvers
+from gamejax.extensive import compile_tree, decide, library, predictive_cfr_plus, terminal
+from gamejax.regularizers import Entropy, Euclidean
+
+KUHN = library.kuhn()
+LAST = solvers.MirrorProx(averaging=solvers.Last())
+# Logit equilibrium of Kuhn poker's reduced strategic form at precision 10, computed by others.
+FIRST = {
+    "J": ((0.75364232, 0.24635768), (0.64695966, 0.10668266)),
+    "Q": ((0.70309809, 0.29690191), (0.25609184, 0.44700625)),
+    "K": ((0.47546799, 0.52453201), (0.01290797, 0.46256001)),
+}
+SECOND = {
+    "J": ((0.65005434, 0.34994566), (0.79722767, 0.20277233)),
+    "Q": ((0.63415944, 0.36584056), (0.41154828, 0.58845172)),
+    "K": ((0.28438486, 0.71561514), (0.0620185, 0.9379815)),
+}
+
+
+def moves(game, player, plan):
+    """The plan's probabilities at each information set, by what is known there."""
+    tree = game.form.trees[player]
+    rows = np.asarray(plan)[1:].reshape(tree.num_sets, tree.width)
+    return {game.form.information_key(player, j): rows[j] for j in range(tree.num_sets)}
+
+
+def magnetic(temperature, **options):
+    """Magnetic mirror descent, pulled by the plain dilated entropy alone."""
+    return tuple(
+        learners.MagneticMirrorDescent(
+            0.1, temperature, magnet=s.mirror(jnp.zeros(s.shape), Entropy()), **options
+        )
+        for s in KUHN.strategy_sets
+    )
+
+
+class TestRegularized:
+    @pytest.fixture(scope="class")
+    def found(self):
+        return gamejax.solve(games.regularized(KUHN, 0.1), LAST, tol=1e-12, max_steps=20_000)
+
+    def test_published_table(self, found):
+        assert found.result == gamejax.RESULTS.successful
+        for player, table in enumerate((FIRST, SECOND)):
+            shown = moves(KUHN, player, found.profile[player])
+            for card, rows in table.items():
+                own = [row for key, row in shown.items() if card in str(key)]
+                np.testing.assert_allclose(np.sort(np.ravel(own)), np.sort(np.ravel(rows)), atol=2e-7)
+
+    def test_payoffs_less_costs(self, found):
+        regularized = games.regularized(KUHN, 0.1)
+        costs = [
+            sum(
+                above * np.sum(row * np.log(row))
+                for above, row in zip(
+                    np.asarray(plan)[s.tree.parent], np.asarray(s.behaviors(plan)), strict=True
+                )
+            )
+            for s, plan in zip(KUHN.strategy_sets, found.profile, strict=True)
+        ]
+        expected = KUHN.expected_payoffs(found.profile) - 0.1 * np.array(costs)
+        np.testing.assert_allclose(regularized.expected_payoffs(found.profile), expected, rtol=1e-12)
+
+    def test_magnetic_mirror_descent_has_it_as_fixed_point(self, found):
+        solver = solvers.SelfPlay(magnetic(0.1), averaging=solvers.Last())
+        run = gamejax.play(KUHN, solver, 4000, record=4000).solution
+        for x, y in zip(run.profile, found.profile, strict=True):
+            np.testing.assert_allclose(x, y, atol=1e-9)
+        for x in games.regularized(KUHN, 0.1).residual(run.profile):
+            assert jnp.abs(x).max() < 1e-9
+
+    def test_uniform_magnet(self):
+        solver = solvers.SelfPlay(
+            learners.MagneticMirrorDescent(0.1, 0.1), averaging=solvers.Last()
+        )
+        run = gamejax.play(KUHN, solver, 3000, record=3000).solution
+        np.testing.assert_allclose(metrics.exploitability(KUHN, run.profile), 0.10991, atol=5e-6)
+        np.testing.assert_allclose(run.stats["payoffs"][0], -0.02984, atol=5e-6)
+
+    def test_other_regularizers_are_refused(self):
+        with pytest.raises(TypeError, match=r"Entropy\(\) only"):
+            gamejax.solve(games.regularized(KUHN, 0.1, Euclidean()), LAST)
+
+
+def test_moving_magnet_takes_the_last_iterate_to_an_equilibrium():
+    """Annealing: the pull towards a magnet that follows vanishes by itself."""
+    learner = learners.MagneticMirrorDescent(1.0, 0.1, magnet_every=20)
+    solver = solvers.SelfPlay(learner, averaging=solvers.Last())
+    gaps = gamejax.play(KUHN, solver, 3000, record=1000).gaps
+    assert gaps[0] < 1e-4 and gaps[1] < 1e-7 and gaps[2] < 1e-11
+
+
+def test_decaying_temperature_closes_the_gap():
+    learner = learners.MagneticMirrorDescent(2.0, 0.5, decay=0.5)
+    solver = solvers.SelfPlay(learner, averaging=solvers.Last())
+    gaps = gamejax.play(KUHN, solver, 10_000, record=1000).gaps
+    assert gaps[0] < 2e-2 and gaps[-1] < 5e-3
+
+
+def varied(change, chances, strength):
+    """Kuhn poker with other payoffs and chances (need not sum to 1), regularized."""
+    payoffs = KUHN.payoffs + change
+    chance = KUHN.leaf_chances(chances)
+    return games.regularized(KUHN.with_payoffs(payoffs, chance, merge=False), strength)
+
+
+class TestGradients:
+    WIDTH = 1e-5
+
+    @pytest.fixture(scope="class")
+    def problem(self):
+        generator = np.random.default_rng(0)
+        chances = np.array([float(p) for p in KUHN.form.history.probability])
+        zero_sum = generator.normal(size=(3, 1, 30)) * np.array([1.0, -1.0])[:, None]
+        at = (0.3 * zero_sum, np.stack([chances] * 3), np.array([0.1, 0.3, 1.0]))
+        ways = (
+            generator.normal(size=(3, 2, 30)),
+            generator.normal(size=(3, len(chances))) * 0.1,
+            generator.normal(size=3) * 0.1,
+        )
+        return jax.tree.map(jnp.asarray, (at, ways, generator.normal(size=(3, 2, 13))))
+
+    @staticmethod
+    def outcome(point, weights, adjoint):
+        options = {"tol": 1e-11, "max_steps": 20_000}
+        found = gamejax.solve(varied(*point), LAST, adjoint=adjoint, **options)
+        return jnp.vdot(weights, jnp.stack(found.profile)), found.result
+
+    def test_against_finite_differences(self, problem):
+        at, ways, weights = problem
+
+        def derivative(point, way, own):
+            def value(p):
+                return self.outcome(p, own, gamejax.Implicit())
+
+            slope, result = jax.grad(value, has_aux=True)(point)
+            forward = jax.jvp(lambda p: value(p)[0], (point,), (way,))[1]
+            products = jax.tree.map(jnp.vdot, slope, way)
+            return jax.tree.reduce(jnp.add, products), forward, result
+
+        reverse, forward, result = jax.jit(jax.vmap(derivative))(at, ways, weights)
+        assert (result == gamejax.RESULTS.successful).all()
+        np.testing.assert_allclose(reverse, forward, rtol=1e-9)
+        ends = [
+            jax.tree.map(lambda x, d, s=sign: x + s * self.WIDTH * d, at, ways) for sign in (1, -1)
+        ]
+        both = jax.tree.map(lambda *x: jnp.concatenate(x), *ends)
+        values, _ = jax.jit(jax.vmap(lambda p, w: self.outcome(p, w, None)))(
+            both, jnp.concatenate([weights, weights])
+        )
+        difference = (values[:3] - values[3:]) / (2 * self.WIDTH)
+        np.testing.assert_allclose(reverse, difference, rtol=1e-6, atol=1e-7)
+
+    def test_unrolling_agrees(self, problem):
+        at, ways, weights = jax.tree.map(lambda x: x[2], problem)
+
+        def value(point):
+            found = gamejax.solve(
+                varied(*point), LAST, tol=0.0, max_steps=120, check_every=120,
+                adjoint=gamejax.Unrolled(),
+            )  # fmt: skip
+            return jnp.vdot(weights, jnp.stack(found.profile))
+
+        unrolled = jax.jit(jax.grad(value))(at)
+        exact = jax.jit(jax.grad(lambda p: self.outcome(p, weights, gamejax.Implicit())[0]))(at)
+        for x, y in zip(unrolled, exact, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-9)
+
+    def test_float32(self, problem):
+        at, _, weights = jax.tree.map(lambda x: x[1], problem)
+
+        def value(point, tol):
+            found = gamejax.solve(
+                varied(*point), LAST, tol=tol, max_steps=5000, adjoint=gamejax.Implicit()
+            )
+            return jnp.vdot(weights.astype(found.profile[0].dtype), jnp.stack(found.profile))
+
+        slope = jax.jit(jax.grad(value))
+        single = slope(jax.tree.map(lambda x: x.astype(jnp.float32), at), 2e-6)
+        exact = slope(at, 1e-11)
+        for x, y in zip(single, exact, strict=True):
+            assert x.dtype == jnp.float32
+            np.testing.assert_allclose(x, y, atol=2e-4 * jnp.abs(y).max())
+
+
+class TestValue:
+    """The payoffs that a solution reports follow the game at fixed strategies: the envelope."""
+
+    def test_gradient(self):
+        generator = np.random.default_rng(1)
+        change, way = 0.3 * generator.normal(size=(2, 30)), generator.normal(size=(2, 30))
+        chances = np.array([float(p) for p in KUHN.form.history.probability])
+        tilt = np.where(chances < 1, 0.05 * generator.normal(size=chances.shape), 0)
+
+        def value(step):
+            payoff = KUHN.payoffs[0] + change[0] + step * way[0]
+            game = KUHN.with_payoffs(
+                jnp.stack([payoff, -payoff]), KUHN.leaf_chances(chances + step * tilt), merge=False
+            )
+            found = gamejax.solve(
+                game, predictive_cfr_plus(merge=False), tol=1e-11, max_steps=20_000
+            )
+            return found.stats["payoffs"][0], found.gap
+
+        steps = jnp.array([0.0, 1e-4, -1e-4])
+        slopes, gaps = jax.jit(jax.vmap(jax.grad(value, has_aux=True)))(steps)
+        values, _ = jax.jit(jax.vmap(value))(steps)
+        assert (gaps < 1e-9).all()
+        np.testing.assert_allclose(slopes[0], (values[1] - values[2]) / 2e-4, rtol=1e-6)
+
+
+def pennies(bonus):
+    """Matching pennies as a tree, one side worth more."""
+    payoffs = jnp.array([1.0, -1.0, -1.0, 1.0]).at[0].add(bonus)
+    return PENNIES.with_payoffs(jnp.stack([payoffs, -payoffs]), merge=False)
+
+
+def coins(state):
+    if len(state) == 2:
+        return terminal((1, -1) if state[0] == state[1] else (-1, 1))
+    return decide(len(state), len(state), [(side, state + side) for side in "ht"])
+
+
+PENNIES = compile_tree(coins, "")
+
+
+def test_unregularized_equilibria_have_gradients_where_they_are_isolated():
+    """x = y = 2 / (4 + bonus) for the first side, by indifference."""
+
+    def heads(bonus):
+        solver = predictive_cfr_plus(merge=False)
+        found = gamejax.solve(
+            pennies(bonus), solver, tol=1e-9, max_steps=50_000, adjoint=gamejax.Implicit()
+        )
+        return found.profile[0][1], found.profile
+
+    slope, profile = jax.jit(jax.grad(heads, has_aux=True))(1.0)
+    np.testing.assert_allclose([profile[0][1], profile[1][1]], [0.4, 0.4], atol=1e-8)
+    np.testing.assert_allclose(slope, -2 / 25, atol=1e-7)
+
+
+def test_one_information_set_each_is_a_matrix_game():
+    tree = compile_tree(_square, "")
+    found = gamejax.solve(games.regularized(tree, 1.0), LAST, tol=1e-12)
+    np.testing.assert_allclose(found.profile[0][1], 0.4886743, atol=5e-8)
+    np.testing.assert_allclose(found.profile[1][1], 0.3909379, atol=5e-8)
+
+
+def _square(state):
+    if len(state) == 2:
+        payoff = {"00": 2, "01": -1, "10": -1, "11": 1}[state]
+        return terminal((payoff, -payoff))
+    return decide(len(state), len(state), [(a, state + a) for a in "01"])
