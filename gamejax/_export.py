@@ -33,6 +33,7 @@ class AbstractResult(eqx.Module):
         Raises:
             TypeError: inside `jit`, `vmap` or `grad`, where there are no numbers yet.
         """
+        self._require_numbers()
         return {name: plain(value) for name, value in self._entries().items()}
 
     def to_json(self, path: str | os.PathLike[str] | None = None, *, indent: int | None = 2) -> str:
@@ -63,7 +64,12 @@ class AbstractResult(eqx.Module):
             raise ImportError(
                 f"to_pandas needs {error.name}: install it with pip install pandas."
             ) from None
+        self._require_numbers()
         return DataFrame(self._columns())
+
+    def _require_numbers(self) -> None:
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(self)):
+            raise TypeError("a result can be exported outside jit, vmap and grad only.")
 
     def _entries(self) -> Mapping[str, Any]:
         """What is exported, by name."""
@@ -97,7 +103,7 @@ def table(
         across = places.reshape([-1 if i == axis else 1 for i in range(len(shape))])
         columns[name] = np.broadcast_to(across, shape).reshape(rows)
     for name, value in values.items():
-        array = concrete(value)
+        array = np.asarray(value)
         if array.ndim == 0:
             columns[name] = np.broadcast_to(array, (rows,))
             continue
@@ -119,15 +125,8 @@ def over_time(
         shape: `(*batch, replications, records)`.
     """
     batch = {f"batch_{i}": None for i in range(len(shape) - 2)}
-    last = concrete(times).reshape(-1, shape[-1])[0]
+    last = np.asarray(times).reshape(-1, shape[-1])[0]
     return table({**batch, "replication": None, "time": last}, values, shape)
-
-
-def concrete(value: Any) -> np.ndarray:
-    """A value as a NumPy array; tracers are refused."""
-    if isinstance(value, Tracer):
-        raise TypeError("a result can be exported outside jit, vmap and grad only.")
-    return np.asarray(value)
 
 
 def plain(value: Any) -> Any:
@@ -149,7 +148,7 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if callable(value):
         return getattr(value, "__qualname__", type(value).__name__)
-    array = concrete(value)
+    array = np.asarray(value)
     if np.iscomplexobj(array):
         return {"real": np.real(array).tolist(), "imag": np.imag(array).tolist()}
     return array.tolist()

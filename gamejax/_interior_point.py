@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import lu_factor, lu_solve
 from jaxtyping import Array, Bool, Float, Int
 
+from gamejax._linalg import lu_factor, lu_solve
 from gamejax._numerics import HIGHEST, safe_divide
 
 

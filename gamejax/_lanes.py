@@ -17,8 +17,27 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
 from jaxtyping import Array, PyTree
 
-from gamejax._side_by_side import axes_of, cut, in_parts, joined
-from gamejax._trailing import CALLS, ELEMENTWISE, Value, alike, closed_jaxpr, grown, interpret
+from gamejax._side_by_side import (
+    CACHE,
+    axes_of,
+    batch_last,
+    cut,
+    everywhere,
+    gathers_rows,
+    in_parts,
+    joined,
+    num_bytes,
+)
+from gamejax._trailing import (
+    CALLS,
+    ELEMENTWISE,
+    LAYOUT,
+    Value,
+    alike,
+    closed_jaxpr,
+    grown,
+    interpret,
+)
 
 LANES = 64
 """Games in a chunk: below, LLVM unrolls the loops over them and vectorizes no more; above, more
@@ -27,11 +46,6 @@ LONGEST = 32
 """The longest sum that is spelled out; beyond, batched products are as fast."""
 GROUP = 8
 """Terms added in one go; more streams of memory than that are slow."""
-CACHE = 2**21
-"""Bytes of game data in a chunk where products are batched; more fall out of the cache."""
-LAYOUT = frozenset(
-    {"broadcast_in_dim", "reshape", "transpose", "slice", "concatenate", "squeeze", "stack", "iota"}
-)
 TESTED = jax.__version_info__ < (0, 12)
 """One kernel for a loop rests on two tags of XLA that newer versions may read differently."""
 REDUCE: dict[str, Callable[[Array, Array], Array]] = {
@@ -114,7 +128,9 @@ def _mapped(
     forms: dict[str, Any] = {}
     if not count_batched and size >= LANES and TESTED and _spelled_out(closed):
         forms["cpu"] = functools.partial(_chunks, closed, size, batched, flags)
-    elif not count_batched and _bytes(fixed, fixed_batched) > CACHE:
+    elif not count_batched and gathers_rows(closed.jaxpr, flags):
+        forms["cpu"] = functools.partial(batch_last, closed, size, batched, flags)
+    elif not count_batched and num_bytes(fixed, fixed_batched) > CACHE:
         forms["cpu"] = functools.partial(_cached, plain, size, batched, after)
     if persistent and not count_batched:
         from gamejax._persistent import run_persistent, supported  # Pallas takes long to import
@@ -138,33 +154,17 @@ def _on_chip(
 ) -> Any:  # fmt: skip
     """The loops of a batch in one kernel."""
     num_fixed = len(jax.tree.leaves(fixed))
-    leaves = _everywhere(size, jax.tree.leaves((fixed, state)), jax.tree.leaves(batched[1:]), flags)
+    leaves = everywhere(size, jax.tree.leaves((fixed, state)), jax.tree.leaves(batched[1:]), flags)
     return jax.tree.structure(state).unflatten(
         run_persistent(closed, flags, num_fixed, count, leaves)
     )
-
-
-def _everywhere(
-    size: int, leaves: list[Array], given: list[bool], wanted: list[bool]
-) -> list[Array]:
-    """The leaves, repeated where they come without the batch that they will grow."""
-    return [
-        lax.broadcast(x, (size,)) if grow and not has else x
-        for x, has, grow in zip(map(jnp.asarray, leaves), given, wanted, strict=True)
-    ]
-
-
-def _bytes(tree: PyTree[Array], batched: PyTree[bool]) -> int:
-    """What the leaves that are batched take."""
-    sizes = jax.tree.map(lambda x, flag: flag * x.size * x.dtype.itemsize, tree, batched)
-    return sum(jax.tree.leaves(sizes))
 
 
 def _cached(
     plain: Any, size: int, batched: Any, after: Any, count: Array, fixed: Any, state: Any
 ) -> Any:
     """The loops of a batch as `jax.vmap` has them, as many at a time as the cache holds."""
-    fit = min(size, max(16, CACHE * size // _bytes(fixed, batched[1])))
+    fit = min(size, max(16, CACHE * size // num_bytes(fixed, batched[1])))
     together = jax.vmap(plain, tuple(axes_of(batched)))
     flags = jax.tree.leaves(batched)
     finals = in_parts(together, size, fit, flags, (count, fixed, state))
@@ -224,7 +224,7 @@ def _chunks(
 ) -> Any:  # fmt: skip
     """The loops of the whole batch, chunk by chunk."""
     num_fixed = len(jax.tree.leaves(fixed))
-    leaves = _everywhere(size, jax.tree.leaves((fixed, state)), jax.tree.leaves(batched[1:]), flags)
+    leaves = everywhere(size, jax.tree.leaves((fixed, state)), jax.tree.leaves(batched[1:]), flags)
 
     chunks = [
         jnp.moveaxis(cut(x, LANES), 1, -1) if flag else x

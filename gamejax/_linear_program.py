@@ -6,9 +6,9 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float, Int
 
+from gamejax._linalg import cho_solve, cholesky
 from gamejax._numerics import HIGHEST
 
 
@@ -233,10 +233,10 @@ def factor_positive(matrix: Float[Array, "n n"]) -> Callable[[Array], Array]:
     scale = jnp.where(known, 1 / jnp.sqrt(jnp.where(known, diagonal, 1)), 1)
     scaled = matrix * scale[:, None] * scale[None, :]
     ridge = jnp.where(known, 4 * jnp.finfo(matrix.dtype).eps, 1)
-    factor = jnp.linalg.cholesky(scaled + jnp.diag(ridge))
+    factor = cholesky(scaled + jnp.diag(ridge))
 
     def once(right: Array) -> Array:
-        return scale * cho_solve((factor, True), scale * right)
+        return scale * cho_solve(factor, scale * right)
 
     def solve(right: Array) -> Array:
         first = once(right)

@@ -8,7 +8,7 @@ from typing import Any, Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Array, PRNGKeyArray, PyTree, UInt32
 
 from gamejax._types import Scalar
 
@@ -61,54 +61,6 @@ def safe_divide(numerator: Array, denominator: Array, otherwise: Array | float =
 def safe_log(x: Array) -> Array:
     """The logarithm with the smallest normal number in place of smaller arguments."""
     return jnp.log(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
-
-
-def stationary(
-    transition: Float[Array, "*batch n n"], center: Float[Array, "*batch n"] | None = None
-) -> Float[Array, "*batch n"]:
-    r"""The stationary distribution $\pi = \pi Q$ of row-stochastic matrices, differentiable.
-
-    Solves $(I - (1-\varepsilon)(Q^\top - c \mathbf 1^\top))\pi = c$, the stationary distribution of
-    the chain that restarts at `center` $c$ with probability $\varepsilon$, 64 units of rounding.
-    So it exists and is unique also where $Q$ has several; then it is one of them. Always
-    $\|\pi - \pi Q\|_1 \le 2\varepsilon$ up to rounding. States outside the support of $c$ do not
-    exist: nothing may move there, their rows have no influence and their probability is exactly 0.
-
-    Args:
-        transition: $Q$; entry `[..., a, b]` is the probability of moving from `a` to `b`.
-        center: $c$, a distribution; `None` for uniform.
-    """
-    n, dtype = transition.shape[-1], transition.dtype
-    if center is None:
-        center = jnp.full(transition.shape[:-1], 1 / n, dtype)
-    restart = 64 * float(jnp.finfo(dtype).eps)
-    exists = center > 0
-    transition = jnp.where(exists[..., :, None], transition, center[..., None, :])
-    if n in (2, 3):
-        flow = (1 - restart) * transition + restart * center[..., None, :]
-        weights = jnp.stack([_in_trees(flow, state) for state in range(n)], axis=-1)
-    else:
-        change = jnp.swapaxes(transition, -1, -2) - center[..., :, None]
-        identity = jnp.broadcast_to(jnp.eye(n, dtype=dtype), change.shape)
-        solution = jnp.linalg.solve(identity - (1 - restart) * change, center[..., :, None])
-        weights = jnp.where(exists, jnp.maximum(solution[..., 0], 0), 0)
-    return weights / weights.sum(-1, keepdims=True)
-
-
-def _in_trees(flow: Float[Array, "*batch n n"], root: int) -> Float[Array, "*batch"]:
-    """Total weight of the trees of two or three states that lead to `root` (Markov chain trees).
-
-    Proportional to the stationary distribution. On a CPU a batch of these is 20 times faster than
-    a batch of linear solves.
-    """
-    a, *rest = (state for state in range(flow.shape[-1]) if state != root)
-    if not rest:
-        return flow[..., a, root]
-    b = rest[0]
-    both = flow[..., a, root] * flow[..., b, root]
-    through_a = flow[..., b, a] * flow[..., a, root]
-    through_b = flow[..., a, b] * flow[..., b, root]
-    return both + through_a + through_b
 
 
 def hash_words(

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from gamejax._export import concrete, table
+from gamejax._export import table
 from gamejax._joint import Joint, Sparse
 from gamejax._reasons import RESULTS, result_name, result_names
 from gamejax._solution import Solution
@@ -86,16 +86,16 @@ def parts_of(solution: Solution) -> list[list[Part]] | None:
 
 
 def _part_lines(solution: Solution, parts: list[list[Part]], limit: int) -> list[str]:
-    """A line per player and one for each of the first parts of its strategy."""
+    """A line per player and one for each of the first parts that its strategy gets to."""
     players, _ = names_of(solution.labels, [0] * len(parts))
     lines = []
     payoffs = np.asarray(solution.stats["payoffs"])
     for player, own, payoff in zip(players, parts, payoffs, strict=True):
         lines.append(f"  {player} (payoff {payoff:.4g}):" + ("" if own else " never moves"))
-        lines += [
-            f"    {p.title}: {_played(p.actions, p.probabilities, limit)}" for p in own[:MOST]
-        ]
-        lines += [f"    ... and {len(own) - MOST} more"] if len(own) > MOST else []
+        reached = [p for p in own if p.reach > 5e-5]
+        shown = reached[:MOST]
+        lines += [f"    {p.title}: {_played(p.actions, p.probabilities, limit)}" for p in shown]
+        lines += [f"    ... and {len(reached) - MOST} more"] if len(reached) > MOST else []
     return lines
 
 
@@ -105,7 +105,11 @@ def entries(solution: Solution) -> dict[str, Any]:
     if np.ndim(solution.gap) == 0:
         found = {"title": solution.labels.title if solution.labels else ""}
         shapes = [own.shape[-1] for own in marginals(profile) if is_vector(own)]
-        if len(shapes) == len(marginals(profile)):
+        parts = parts_of(solution)
+        if parts is not None:
+            found["players"], _ = names_of(solution.labels, shapes)
+            found["behaviors"] = parts
+        elif len(shapes) == len(marginals(profile)):
             found["players"], found["actions"] = names_of(solution.labels, shapes)
     found["result"] = solution.result
     if np.ndim(solution.gap) == 0:
@@ -128,6 +132,16 @@ def columns(solution: Solution) -> dict[str, Any]:
     players, actions = names_of(
         solution.labels, [np.shape(x)[-1] if is_vector(x) else 1 for x in own]
     )
+    parts = parts_of(solution)
+    if parts is not None:
+        rows = [
+            (player, part.title, action, probability)
+            for player, own in zip(players, parts, strict=True)
+            for part in own
+            for action, probability in zip(part.actions, part.probabilities.tolist(), strict=True)
+        ]
+        names = ("player", "information_set", "action", "probability")
+        return dict(zip(names, map(np.asarray, zip(*rows, strict=True)), strict=True))
     if isinstance(profile, Joint):
         index = dict(zip(players, actions, strict=True))
         return table(index, {"probability": profile.probabilities}, profile.probabilities.shape)
@@ -143,7 +157,7 @@ def columns(solution: Solution) -> dict[str, Any]:
     return {
         "player": np.repeat(players, [len(values) for *_, values in pieces]),
         "action": np.concatenate([np.asarray(names) for _, names, _ in pieces]),
-        "probability": np.concatenate([concrete(values) for *_, values in pieces]),
+        "probability": np.concatenate([np.asarray(values) for *_, values in pieces]),
     }
 
 

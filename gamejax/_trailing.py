@@ -24,6 +24,9 @@ ELEMENTWISE = frozenset(
 REDUCTIONS = frozenset(
     {"reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "reduce_prod"}
 )
+LAYOUT = frozenset(
+    {"broadcast_in_dim", "reshape", "transpose", "slice", "concatenate", "squeeze", "stack", "iota"}
+)
 ROWS = 16
 """Cumulative sums of more rows than this are taken in blocks."""
 CALLS = {
@@ -112,6 +115,11 @@ def _apply(equation: core.JaxprEqn, size: int, inputs: list[Value], rules: Rules
         return [Value(jnp.moveaxis(total, 0, params["axis"]), True)]
     if name in ("argmax", "argmin") and len(params["axes"]) == 1:
         return [Value(_arg(name, arrays[0], params["axes"][0], params["index_dtype"]), True)]
+    if name == "gather" and not inputs[1].batched:
+        return [Value(_gather(equation, size, *arrays), True)]
+    if name == "dot_general" and all(jnp.ndim(v.array) == 1 + v.batched for v in inputs):
+        parts = [grown(value, size) for value in inputs]
+        return [Value(jnp.sum(parts[0] * parts[1], axis=0), True)]
     if name in ("dynamic_slice", "dynamic_update_slice") and _addressable(inputs[0], size):
         return [Value(_at_start(name, params, size, inputs), True)]
     if name in ELEMENTWISE:
@@ -193,6 +201,28 @@ def _arg(name: str, array: Array, axis: int, dtype: Any) -> Array:
         found |= jnp.isnan(array)  # it is the largest, and the smallest
     number = lax.broadcasted_iota(dtype, array.shape, axis)
     return jnp.min(jnp.where(found, number, array.shape[axis]), axis=axis).astype(dtype)
+
+
+def _gather(equation: core.JaxprEqn, size: int, operand: Array, indices: Array) -> Array:
+    """Slices at the same places in all members: each a slice that takes in the last axis too."""
+    params = equation.params
+    output: Any = equation.outvars[0]
+    numbers = params["dimension_numbers"]
+    places, values = alike([indices, operand])
+    return lax.gather(
+        values,
+        places,
+        lax.GatherDimensionNumbers(
+            offset_dims=(*numbers.offset_dims, output.aval.ndim),
+            collapsed_slice_dims=numbers.collapsed_slice_dims,
+            start_index_map=numbers.start_index_map,
+            operand_batching_dims=numbers.operand_batching_dims,
+            start_indices_batching_dims=numbers.start_indices_batching_dims,
+        ),
+        (*params["slice_sizes"], size),
+        mode=params["mode"],
+        fill_value=params["fill_value"],
+    )
 
 
 def _addressable(operand: Value, size: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import jax
 
 import gamejax
-from gamejax import games, learners, metrics, solvers
+from gamejax import extensive, games, learners, metrics, solvers
 from gamejax._reasons import result_name
 from gamejax._show import profile_lines
 from gamejax.games._files import write_whole
@@ -68,6 +68,10 @@ NASH_SOLVERS: dict[str, Callable[[], solvers.AbstractSolver]] = {
     "optimistic-gradient": solvers.OptimisticGradient,
     "extragradient-rm+": solvers.ExtragradientRegretMatchingPlus,
     "clairvoyant-hedge": solvers.ClairvoyantHedge,
+    "cfr": extensive.cfr,
+    "cfr+": extensive.cfr_plus,
+    "discounted-cfr": extensive.discounted_cfr,
+    "predictive-cfr+": extensive.predictive_cfr_plus,
 }
 JOINT_LEARNERS: dict[Notion, dict[str, Callable[[], learners.AbstractLearner]]] = {
     Notion.CE: {
@@ -93,7 +97,7 @@ def main() -> None:
 @app.command()
 def solve(
     files: Annotated[
-        list[str], typer.Argument(help="Game files (.nfg), or names from `gamejax games`.")
+        list[str], typer.Argument(help="Game files (.nfg, .efg), or names from `gamejax games`.")
     ],
     solver: Annotated[
         str | None, typer.Option(help="Method; `--solver help` lists them. Default: by the game.")
@@ -194,11 +198,10 @@ def _solve_one(
     report = {"source": source, "notion": notion.value, "tol": tol, "seconds": round(seconds, 3)}
     report |= solution.to_dict()
     title = game.labels.title if game.labels and game.labels.title else source
-    counts = " x ".join(str(s.shape[-1]) for s in game.strategy_sets)
     if game.num_players == 2 and notion is Notion.NASH and _is_zero_sum(game):
         report["value"] = report["payoffs"][0]
     value = f", value {report['value']:.6g}" if "value" in report else ""
-    head = f"{title}  [{source}: {game.num_players} players, {counts} actions]"
+    head = f"{title}  [{source}: {game.num_players} players, {_size(game)}]"
     summary = (
         f"  {result}{value}, {notion.value} gap {report['gap']:.2e} "
         f"after {report['num_steps']} steps, {seconds:.2f} s"
@@ -207,11 +210,20 @@ def _solve_one(
     return report, [head, *profile_lines(solution), summary, *advice]
 
 
+def _size(game: games.AbstractGame) -> str:
+    """How many actions or information sets the players have."""
+    if isinstance(game, extensive.SequenceFormGame):
+        counts, what = [tree.num_sets for tree in game.form.trees], "information sets"
+    else:
+        counts, what = [s.shape[-1] for s in game.strategy_sets], "actions"
+    return f"{' x '.join(map(str, counts))} {what}"
+
+
 def _is_zero_sum(game: games.AbstractGame) -> bool:
     """Whether one player's payoff is always minus the other's, up to a constant."""
     if isinstance(game, games.MatrixGame):
         return True
-    if not isinstance(game, games.NormalFormGame):
+    if not isinstance(game, games.NormalFormGame | extensive.SequenceFormGame):
         return False
     total = game.payoffs.sum(0)
     return bool(total.max() - total.min() <= 1e-9 * max(1.0, float(abs(game.payoffs).max())))

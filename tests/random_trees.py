@@ -81,9 +81,23 @@ def gains(game, profile):
     """Every player's best-response gain, by trying all pure plans."""
     value = payoffs(game, profile)
     best = [
-        max(
-            payoffs(game, (*profile[:i], pure, *profile[i + 1 :]))[i] for pure in pure_plans(tree)
-        )
+        max(payoffs(game, (*profile[:i], pure, *profile[i + 1 :]))[i] for pure in pure_plans(tree))
         for i, tree in enumerate(game.form.trees)
     ]
     return np.array(best) - value
+
+
+def fast_gains(game, profile):
+    """As `gains`, by one pass from the last set up."""
+    value = payoffs(game, profile)
+    best = np.zeros(len(value))
+    for i, tree in enumerate(game.form.trees):
+        reached = np.asarray(game.chance) * np.asarray(game.payoffs)[i]
+        for k, (x, own) in enumerate(zip(profile, game.form.sequences, strict=True)):
+            reached = reached * (1 if k == i else np.asarray(x)[own])
+        worth = np.bincount(game.form.sequences[i], reached, tree.num_sequences)
+        for j in reversed(range(tree.num_sets)):
+            first = 1 + j * tree.width
+            worth[tree.parent[j]] += worth[first : first + int(tree.num_actions[j])].max()
+        best[i] = worth[0]
+    return best - value

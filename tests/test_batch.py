@@ -12,11 +12,11 @@ import pytest
 from jax.sharding import Mesh
 
 import gamejax
-from gamejax import RESULTS, feedback, games, learners, metrics, sets, solvers
+from gamejax import RESULTS, _linalg, feedback, games, learners, metrics, sets, solvers
 from gamejax._batch import Checkpoint, _pool, _sizes, solve_batch
 from gamejax._batch._buckets import make_buckets, merge_shapes, stack_profiles
 from gamejax._batch._identity import fingerprint
-from gamejax._batch._turns import factorizes
+from gamejax._batch._turns import must_be_alone
 
 COUNT = 200
 PAYOFFS = jax.random.uniform(jax.random.key(0), (COUNT, 3, 4), minval=-1, maxval=1)
@@ -450,14 +450,20 @@ def test_solvers_refuse_games_that_they_cannot_play():
             solve_batch(batch, solvers.SimplexMethod())
 
 
-def test_programs_that_factorize_matrices_are_known():
+def test_programs_that_must_be_alone_are_known():
     """Two of them at once on the devices of a CPU wait for each other forever."""
 
-    def refined(matrix):
-        return jax.lax.fori_loop(0, 3, lambda _, x: jnp.linalg.solve(matrix, x), jnp.ones(3))
+    def refined(solve):
+        def one(matrix):
+            start = jnp.ones((9, 1))
+            return jax.lax.fori_loop(0, 3, lambda _, x: solve(matrix, x), start)
 
-    assert factorizes(jax.make_jaxpr(jax.vmap(refined))(jnp.ones((2, 3, 3))))
-    assert not factorizes(jax.make_jaxpr(jax.vmap(jnp.matmul))(*[jnp.ones((2, 3, 3))] * 2))
+        return jax.make_jaxpr(jax.vmap(one))(jnp.ones((4096, 9, 9)))
+
+    assert must_be_alone(refined(jnp.linalg.solve))
+    assert not must_be_alone(refined(_linalg.solve))
+    assert not must_be_alone(refined(jnp.matmul))
+    assert must_be_alone(jax.make_jaxpr(jnp.linalg.svd)(jnp.ones((3, 3))))
 
 
 def test_numbers_are_shared_by_all_games():

@@ -150,11 +150,11 @@ def test_what_is_written():
 
 NUMBER = "expected a finite float64 number such as 3, -0.5, 2e3 or 3/4, found "
 COUNT = "expected a positive number of strategies for each of 2 players, found "
-OTHER = "expected a strategic game (.nfg), found "
+FIRST = "expected 'NFG' (a strategic game) or 'EFG' (a tree), found "
 MALFORMED = [
-    ("", 1, "expected 'NFG', found the end of the file"),
-    ("\n\nEFX 2", 3, "expected 'NFG', found 'EFX'"),
-    ("nfg 1 R", 1, "expected 'NFG', found 'nfg'"),
+    ("", 1, FIRST + "the end of the file"),
+    ("\n\nEFX 2", 3, FIRST + "'EFX'"),
+    ("nfg 1 R", 1, FIRST + "'nfg'"),
     ("NFG 2 R", 1, "expected format version 1, found '2'"),
     ("NFG 1 Q", 1, "expected number type R or D, found 'Q'"),
     ("NFG 1 R { }", 1, "expected the title in quotation marks, found '{'"),
@@ -183,9 +183,8 @@ MALFORMED = [
     (HEAD + '{ 1 1 } { { "" 1 2 } } -1', 1, "expected an outcome's number, 0 to 1, found '-1'"),
     (HEAD + '{ 2 1 } { { "" 1 2 } } 1', 1, "expected 2 outcome numbers for 2 x 1 strategies"),
     (HEAD + "{ 1 1 } { } 0\n0", 2, "expected the end of the file after 1 outcome numbers"),
-    ('EFG 2 R "t" { }', 1, OTHER + "an extensive game (.efg), which is not read yet"),
-    ("#AGG\n2", 1, OTHER + "an action-graph game (.agg), which is not read yet"),
-    ("#BAGG\n2", 1, OTHER + "a Bayesian action-graph game (.bagg), which is not read yet"),
+    ("#AGG\n2", 1, FIRST + "an action-graph game (.agg), which is not read yet"),
+    ("#BAGG\n2", 1, FIRST + "a Bayesian action-graph game (.bagg), which is not read yet"),
 ]
 
 

@@ -11,8 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "gamejax"
 LAYERS = [
     {"_joint"},
     {"_types"},
-    {"_numerics", "_solution", "_interior_point", "_linear_program", "_trailing", "_compile"},
-    {"_lanes", "_apart", "_persistent", "_side_by_side"},
+    {"_trailing", "_compile"},
+    {"_side_by_side"},
+    {"_reasons", "_export"},
+    {"_numerics", "_linalg", "_solution", "_interior_point", "_linear_program"},
+    {"_lanes", "_apart", "_persistent"},
     {"regularizers"},
     {"sets"},
     {"games", "feedback"},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gamejax import feedback as fb
-from gamejax._numerics import stationary
+from gamejax._linalg import stationary
 from gamejax.feedback import Feedback
 from gamejax.learners import (
     BlumMansour,

@@ -13,7 +13,15 @@ from mkdocs.structure.files import File, Files
 log = logging.getLogger("mkdocs.plugins.reference")
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gamejax"
-FRONT = "gamejax"
+
+
+def on_config(config: Any) -> Any:
+    """List the pages where the navigation says `reference/`."""
+    for section in config.nav:
+        if "reference/" in section.values():
+            pages = [{name: f"reference/{name}.md"} for name in modules()]
+            section.update(dict.fromkeys(section, pages))
+    return config
 
 
 def on_files(files: Files, *, config: Any) -> Files:

@@ -7,6 +7,7 @@ columns. Numbers on pages thus change with the measurements.
 
 import json
 import logging
+import posixpath
 import re
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,25 @@ from mkdocs.structure.files import File, Files
 log = logging.getLogger("mkdocs.plugins.results")
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
+FOLDER = "measured"
 TABLE = re.compile(r"^<!-- results (\w+)((?: [\w.]+=\S+)*) : (.+?) -->$", re.MULTILINE)
+
+
+def on_config(config: Any) -> Any:
+    """List the reports where the navigation says `measured/`."""
+    pages = ["index.md", *sorted(path.name for path in RESULTS.glob("*.md"))]
+    pages.remove("README.md")
+    for section in config.nav:
+        if f"{FOLDER}/" in section.values():
+            section.update(dict.fromkeys(section, [f"{FOLDER}/{name}" for name in pages]))
+    return config
 
 
 def on_files(files: Files, *, config: Any) -> Files:
     """Add the reports with their pictures, the changelog and the page for contributors."""
     for path in sorted([*RESULTS.glob("*.md"), *RESULTS.glob("*.png")]):
         name = "index.md" if path.name == "README.md" else path.name
-        files.append(File.generated(config, f"measured/{name}", abs_src_path=str(path)))
+        files.append(File.generated(config, f"{FOLDER}/{name}", abs_src_path=str(path)))
     for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
         page = name.lower()
         files.append(File.generated(config, page, abs_src_path=str(ROOT / name)))
@@ -45,10 +57,10 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
         head = f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
         lines = [f"| {' | '.join(written(row.get(c)) for c in columns)} |" for row in rows]
         where = run["environment"]
+        report = posixpath.relpath(f"{FOLDER}/{match[1]}.md", posixpath.dirname(page.file.src_uri))
         source = (
             f"\n\n*Measured {where['date'][:10]} on {where['cores']} core(s) of an {where['cpu']}, "
-            f"jax {where['jax']}: [{match[1]}]({'../' * page.url.count('/')}"
-            f"measured/{match[1]}/).*\n"
+            f"jax {where['jax']}: [{match[1]}]({report}).*\n"
         )
         return head + "\n".join(lines) + source
 
@@ -56,12 +68,12 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 
 
 def agrees(row: dict[str, Any], name: str, wanted: str) -> bool:
-    """Whether a row has one of the wanted values, which commas separate."""
+    """Whether a row has one of the wanted values, which bars separate."""
     value = row.get(name)
     return any(
         (isinstance(value, float) and is_number(w) and float(w) == value)
         or str(value).replace(" ", "_") == w
-        for w in wanted.split(",")
+        for w in wanted.split("|")
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from gamejax._batch import _sizes
 from gamejax._batch._layout import Layout
 from gamejax._batch._programs import STARTED, UNTOUCHED, Plan, Run, Statics, first, programs
-from gamejax._batch._turns import factorizes
+from gamejax._batch._turns import must_be_alone
 from gamejax._loop import Certify, Progress
 from gamejax._numerics import require_memory
 from gamejax._solution import RESULTS
@@ -292,7 +292,7 @@ class Pool:
 
         if self.in_turns is None:
             several = len(shards) > 1 and self.devices[0].platform == "cpu"
-            self.in_turns = several and factorizes(
+            self.in_turns = several and must_be_alone(
                 programs().advance.trace(*arguments(0), statics=self.statics).jaxpr
             )
         # The first call may trace the program; only then are the others quick to compile it too.

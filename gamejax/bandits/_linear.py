@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gamejax._linalg import cholesky
 from gamejax._numerics import HIGHEST
 from gamejax._types import Numbers, Scalar, State, Strategy, Utility
 from gamejax.bandits._environments import AbstractEnvironment, Benchmark, normal
@@ -293,7 +294,7 @@ class LinTS(_AbstractLinear):
     def index(self, state: LinearState, key: PRNGKeyArray | None) -> Values:
         theta = jnp.matmul(state.inverse, state.response, precision=HIGHEST)
         noise = normal(key, theta.dtype, theta.shape)
-        root = jnp.linalg.cholesky(state.inverse)
+        root = cholesky(state.inverse)
         drawn = theta + number(self.scale, theta) * jnp.matmul(root, noise, precision=HIGHEST)
         return jnp.matmul(state.features, drawn, precision=HIGHEST)
 

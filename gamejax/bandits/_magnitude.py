@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from gamejax._linalg import solve
 from gamejax._numerics import HIGHEST
 from gamejax._types import Numbers, Scalar
 from gamejax.bandits._policy import Policy
@@ -55,7 +56,7 @@ class MagnitudeReduced(AbstractEstimator):
         top, ridge = jnp.asarray(self.loss_range, dtype), jnp.asarray(self.ridge, dtype)
         weighted = jnp.matmul(phi.T * probability[None], phi, precision=HIGHEST)
         sigma = weighted + ridge * jnp.eye(phi.shape[1], dtype=dtype)
-        kernel = jnp.matmul(phi, jnp.linalg.solve(sigma, phi.T), precision=HIGHEST)
+        kernel = jnp.matmul(phi, solve(sigma, phi.T), precision=HIGHEST)
         loss = jnp.sum(jnp.where(frequency > 0, frequency * (top - utility), 0))
         z = jnp.matmul(kernel, frequency, precision=HIGHEST)
         shift = jnp.matmul(jnp.minimum(kernel, 0), probability, precision=HIGHEST)

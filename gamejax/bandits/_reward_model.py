@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gamejax._linalg import solve
 from gamejax._numerics import HIGHEST
 from gamejax._types import Scalar
 from gamejax.bandits._log import BanditLog
@@ -50,7 +51,7 @@ def fit_rewards(
             gram = jnp.matmul(weighted.T, features, precision=HIGHEST)
             ridge = jnp.asarray(regularization, dtype) * jnp.eye(features.shape[1], dtype=dtype)
             moments = jnp.matmul(weighted.T, log.rewards - mean, precision=HIGHEST)
-            slope = jnp.linalg.solve(gram + ridge, moments)
+            slope = solve(gram + ridge, moments[:, None])[:, 0]
             return mean + jnp.matmul(features, slope, precision=HIGHEST)
 
         predictions = jax.lax.map(one_action, played.T)

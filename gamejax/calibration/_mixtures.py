@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gamejax._linalg import cholesky
 from gamejax._numerics import HIGHEST, hash_key, safe_divide, safe_log, uniform
 from gamejax._types import Numbers, Scalar
 from gamejax.calibration._forecaster import pick
@@ -55,7 +56,7 @@ class GaussianParameters(eqx.Module):
     @classmethod
     def of(cls, mean: Point, covariance: Float[Array, "dimension dimension"]) -> Self:
         """From mean and covariance."""
-        factor = jnp.linalg.cholesky(covariance)
+        factor = cholesky(covariance)
         identity = jnp.eye(len(mean), dtype=mean.dtype)
         inverse = jax.scipy.linalg.solve_triangular(factor, identity, lower=True)
         return cls(mean, factor, inverse)

@@ -20,9 +20,6 @@ from gamejax.extensive._game import SequenceFormGame
 from gamejax.metrics import gains
 from gamejax.sets import Tree
 
-BATCH = 64
-"""Leaves whose probabilities are computed side by side."""
-
 
 class Triggers(NamedTuple):
     r"""What one player gains by single deviations; payoffs times the chance that they come about.
@@ -173,8 +170,9 @@ def _advised(
             f"{probabilities.shape}."
         )
     used = np.flatnonzero(form.leaf_entry >= 0)
-    needed = counts[player] * len(used) * probabilities.dtype.itemsize
-    require_memory(needed, f"advice to player {player} with {counts[player]:,} plans")
+    last = max((i for i in range(len(counts)) if i != player), default=player)
+    needed = len(used) * (probabilities.size // counts[last]) * probabilities.dtype.itemsize
+    require_memory(needed, f"a joint of {' x '.join(map(str, counts))} plans")
     plans = [jnp.asarray(reduced_plans(tree), probabilities.dtype) for tree in form.trees]
 
     def reached(sequences: Array) -> Float[Array, " plans"]:
@@ -186,8 +184,8 @@ def _advised(
                 left = jnp.tensordot(left, taken, (i, 0), precision=HIGHEST)
         return left
 
-    leads = jax.lax.map(reached, jnp.asarray(form.sequences[:, used].T), batch_size=BATCH)
+    leads = jax.vmap(reached, 1)(jnp.asarray(form.sequences[:, used]))
     advised = jnp.matmul(plans[player].T, leads.T, precision=HIGHEST)
     paid = (game.chance * game.payoffs[player])[used].astype(probabilities.dtype)
     table = jnp.zeros((form.trees[player].num_sequences,) * 2, probabilities.dtype)
-    return table.at[:, form.sequences[player, used]].add(advised * paid)
+    return table.at[:, form.sequences[player, used]].add(advised * paid[None])

@@ -22,13 +22,14 @@ Total = tuple[Fraction, ...]
 
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _MOST_SHOWN = 8
-_SHORTEST_NODE = len("t 0")
+_SHORTEST_NODE, _FEW = len("t 0"), 1000
 
 
 def parse_efg(tokens: Tokens, dtype: Any) -> SequenceFormGame | ImperfectRecallGame:
     """The game of a tree; `ImperfectRecallGame` where a player forgets.
 
-    Takes time and memory in proportion to the text, whatever it says.
+    The nodes take time and memory in proportion to the text, whatever it says; their padded
+    sequence form may take more, which is refused where there is not enough.
 
     Raises:
         GameFileError: the text is no `.efg` game, or a number does not fit `dtype`.
@@ -46,6 +47,8 @@ def parse_efg(tokens: Tokens, dtype: Any) -> SequenceFormGame | ImperfectRecallG
         return from_history(history, labels=labels)
     except RecallError:
         return ImperfectRecallGame(history, labels=labels)
+    except ValueError as error:
+        raise tokens.error("a tree that fits into memory", str(error)) from None
 
 
 class _Move(NamedTuple):
@@ -93,18 +96,18 @@ class _Reader:
         whose = f"player {player + 1}'s information set" if token.text == "p" else "chance's set"
         _, number = self._whole(f"the number of {whose}")
         move = self._move((player, number), f"{whose} {number}")
-        self._open(len(move.actions))
         total = self._paid(before)
+        self._open(len(move.actions))
         if token.text == "p":
             return decide(player, number, [(a, total) for a in move.actions], name=move.name)
         branches = list(zip(move.probabilities, itertools.repeat(total), strict=False))
         return chance(branches, labels=move.actions, name=move.name)
 
     def _open(self, num_actions: int) -> None:
-        """Count the nodes to come, as far as the text can hold them."""
+        """Count the nodes to come, at most some more than the text can hold."""
         self.num_open += num_actions - 1
         left = self.tokens.num_left
-        if self.num_open * _SHORTEST_NODE > left:
+        if (self.num_open - _FEW) * _SHORTEST_NODE > left:
             raise self.tokens.error(f"{self.num_open} more nodes", f"{left} more characters")
 
     def _player(self) -> int:

@@ -90,12 +90,12 @@ def _children(history: History) -> list[list[int]]:
 
 
 def _payoff(value: Any, exact: Any) -> str:
-    """The payoff as it was given where that is what it is, else with all its digits."""
-    if isinstance(exact, Fraction) and value.dtype.type(float(exact)) == value:
-        word = str(exact)
-        if len(word) <= _LONGEST:
-            return word
-    return format_number(float(value))
+    """The payoff as a decimal, or as the fraction it was given as where no decimal is that."""
+    decimal = format_number(float(value))
+    if not isinstance(exact, Fraction) or value.dtype.type(float(exact)) != value:
+        return decimal
+    word = str(exact)
+    return decimal if len(word) > _LONGEST or Fraction(decimal) == exact else word
 
 
 def _probabilities(history: History, chance: np.ndarray) -> list[Fraction]:
@@ -148,9 +148,11 @@ def _summing_to_one(given: list[Any]) -> list[Fraction]:
     if sum(likely) == 1:
         return likely
     exact = [Fraction(p) for p in numbers]
-    missing = 1 - sum(exact)
+    missing = 1 - sum(exact, Fraction(0))
     # Each may move by less than half of the distance to the float below it.
-    room = [Fraction(p - math.nextafter(p, 0)) if isinstance(p, float) else 0 for p in numbers]
+    room = [
+        Fraction(p - math.nextafter(p, 0)) if isinstance(p, float) else Fraction(0) for p in numbers
+    ]
     total = sum(room, Fraction(0))
     if 2 * abs(missing) < total:
         return [p + missing * own / total for p, own in zip(exact, room, strict=True)]

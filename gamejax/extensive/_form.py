@@ -6,19 +6,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gamejax._numerics import require_memory
 from gamejax.extensive._history import History, InformationSet
 from gamejax.sets import Tree
+from gamejax.sets._ragged import Ragged
 
 
 class Rows(NamedTuple):
-    """One player's payoff entries, sequence by sequence, padded to the longest row.
+    """One player's payoff entries, sequence by sequence.
 
     Attributes:
-        partners: the sequences of all other players, in their order, shape `(sequences, longest,
-            players - 1)`; 0 in padding.
-        entries: which entry, shape `(sequences, longest)`; one past the last in padding.
+        ragged: a row for each of the player's sequences.
+        partners: the sequences of all other players, in their order, of what stands at each place
+            of `ragged.items`, shape `(cells, players - 1)`; 0 in padding.
+        entries: which entry that is, shape `(cells,)`; one past the last in padding.
     """
 
+    ragged: Ragged
     partners: np.ndarray
     entries: np.ndarray
 
@@ -84,16 +88,11 @@ class SequenceForm:
         of_entry = np.zeros((len(self.trees), self.num_entries), np.int32)
         of_entry[:, self.leaf_entry[used]] = self.sequences[:, used]
         own = of_entry[player]
-        sorting = np.argsort(own, kind="stable")
-        counts = np.bincount(own, minlength=self.trees[player].num_sequences)
-        place = np.arange(len(own)) - np.repeat(np.cumsum(counts) - counts, counts)
-        shape = (len(counts), max(int(counts.max(initial=0)), 1))
-        entries = np.full(shape, self.num_entries, np.int32)
-        entries[own[sorting], place] = sorting
-        others = np.delete(of_entry, player, axis=0).T
-        partners = np.zeros((*shape, len(self.trees) - 1), np.int32)
-        partners[own[sorting], place] = others[sorting]
-        return Rows(partners, entries)
+        ragged = Ragged(np.bincount(own, minlength=self.trees[player].num_sequences))
+        sorting = np.append(np.argsort(own, kind="stable"), self.num_entries)
+        entries = sorting[ragged.items].astype(np.int32)
+        others = np.append(np.delete(of_entry, player, axis=0).T, [[0] * (len(of_entry) - 1)], 0)
+        return Rows(ragged, others[entries].astype(np.int32), entries)
 
     @functools.cached_property
     def multiplicities(self) -> tuple[np.ndarray, ...] | None:
@@ -140,9 +139,12 @@ def sequence_form(history: History, *, keep_zeros: bool = False) -> SequenceForm
 
     Raises:
         RecallError: a player reaches an information set by two sequences of its own.
+        ValueError: the tree does not fit into memory.
     """
     players = range(history.num_players)
     at_node, above = _sequences(history)
+    places = sum(len(one.sequence) * one.width for one in above)
+    require_memory(64 * places, f"a tree padded to {places:,} sequences")
     orders, trees, renumber = [], [], []
     for i in players:
         counts = np.array([len(s.actions) for s in history.information_sets[i]], np.int32)

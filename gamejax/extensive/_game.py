@@ -19,6 +19,7 @@ from gamejax.extensive._rules import Chance, Decide, State, Terminal
 from gamejax.games import AbstractGame, Labels
 from gamejax.regularizers import Entropy
 from gamejax.sets import Treeplex
+from gamejax.sets._ragged import take
 
 
 class SequenceFormGame(AbstractGame):
@@ -46,7 +47,7 @@ class SequenceFormGame(AbstractGame):
     form: SequenceForm = eqx.field(static=True)
     payoffs: Float[Array, "players leaves"]
     chance: Float[Array, " leaves"]
-    tables: tuple[Float[Array, "sequences longest"], ...]
+    tables: tuple[Float[Array, " cells"], ...]
     merged: "SequenceFormGame | None"
 
     def __init__(
@@ -63,7 +64,7 @@ class SequenceFormGame(AbstractGame):
         self.payoffs, self.chance = jnp.asarray(payoffs, dtype), jnp.asarray(chance, dtype)
         values = _entries(form, self.payoffs, self.chance)
         self.tables = tuple(
-            jnp.asarray(values[i][rows.entries]) for i, rows in enumerate(form.rows)
+            jnp.asarray(values[i][rows.entries], values.dtype) for i, rows in enumerate(form.rows)
         )
         self.merged = (
             None if merged is None else SequenceFormGame(merged, self.payoffs, self.chance)
@@ -87,10 +88,15 @@ class SequenceFormGame(AbstractGame):
 
     def utility(self, player: int, profile: tuple[Array, ...]) -> Utility:
         table, rows = self.tables[player], self.form.rows[player]
-        others = [x for i, x in enumerate(profile) if i != player]
-        for number, plan in enumerate(others):
-            table = table * plan[rows.partners[:, :, number]]
-        return table.sum(1)
+        others = [jnp.asarray(x) for i, x in enumerate(profile) if i != player]
+
+        def terms(low: int, high: int) -> Array:
+            product = table[low:high]
+            for number, plan in enumerate(others):
+                product = product * take(plan, rows.partners[low:high, number])
+            return product
+
+        return rows.ragged.sums(terms)
 
     def residual(self, profile: tuple[Array, ...]) -> tuple[Array, ...]:
         r"""A profile less where one step of mirror descent takes it, by the dilated entropy.

@@ -86,6 +86,7 @@ class ImperfectRecallGame(AbstractGame):
     Attributes:
         payoffs: of the leaves, shape `(players, leaves)`.
         chance: probability of each leaf as far as nature decides, shape `(leaves,)`.
+        forgets: who forgets, and at which of its information sets.
 
     Raises:
         ValueError: nobody forgets anything; `from_history` makes the game then.
@@ -97,13 +98,13 @@ class ImperfectRecallGame(AbstractGame):
     paths: _Paths = eqx.field(static=True)
     payoffs: Float[Array, "players leaves"]
     chance: Float[Array, " leaves"]
-    reason: str = eqx.field(static=True)
+    forgets: tuple[int, int] = eqx.field(static=True)
 
     def __init__(self, history: History, *, labels: Labels | None = None):
         try:
             sequence_form(history)
         except RecallError as error:
-            self.reason = _reason(history, labels, error)
+            self.forgets = error.player, error.number
         else:
             raise ValueError(
                 "history has perfect recall; gamejax.extensive.from_history(history) makes a game "
@@ -128,9 +129,22 @@ class ImperfectRecallGame(AbstractGame):
         """Refuse to be solved.
 
         Raises:
-            ValueError: always; the message names who forgets, and where.
+            RecallError: always; the message names who forgets, and where.
         """
-        raise ValueError(self.reason)
+        player, number = self.forgets
+        where = self.history.information_sets[player][number]
+        own = (self.history.player == player) & (self.history.information == number)
+        who = f"player {player + 1}"
+        if self.labels and self.labels.players:
+            who += f" ({self.labels.players[player]!r})"
+        called = f" ({where.name!r})" if where.name else ""
+        raise RecallError(
+            f"{who} does not recall its own past at its information set {where.key!r}{called}, "
+            f"which holds {own.sum()} nodes: different moves of its own lead there. Solvers need "
+            "perfect recall; expected_payoffs and gamejax.games.save work without.",
+            player,
+            number,
+        )
 
     def expected_payoffs(self, profile: tuple[Behaviors, ...] | Joint) -> Float[Array, " players"]:
         if isinstance(profile, Joint):
@@ -155,18 +169,3 @@ class ImperfectRecallGame(AbstractGame):
             # The root's 1 does not change a product any more.
             reach = reach * reach[before]
         return self.chance * reach[self.history.leaves]
-
-
-def _reason(history: History, labels: Labels | None, error: RecallError) -> str:
-    """Why the game cannot be solved, with names."""
-    where = history.information_sets[error.player][error.number]
-    own = np.flatnonzero((history.player == error.player) & (history.information == error.number))
-    player = f"player {error.player + 1}"
-    if labels and labels.players:
-        player += f" ({labels.players[error.player]!r})"
-    named = f" ({where.name!r})" if where.name else ""
-    return (
-        f"{player} does not recall its own past at its information set {where.key!r}{named}, which "
-        f"holds {len(own)} nodes: it gets there by different moves of its own. Solvers need "
-        "perfect recall; expected_payoffs and gamejax.games.save work without."
-    )

@@ -32,10 +32,12 @@ class Merged(AbstractSolver):
 
     * `Counterfactual` of learners that ignore the scale of utilities: regret matching, regret
       matching+, their predictive and discounted forms (CFR and its family);
-    * learners and solvers that move by the dilated entropy (`Hedge`, `MirrorDescent` and
-      `MagneticMirrorDescent` with `Entropy()`, `MirrorProx`) or by best responses.
+    * learners and solvers that move by the dilated entropy, with steps that do not depend on norms
+      (`Hedge`, `MirrorDescent` and `MagneticMirrorDescent` with `Entropy()`, `MirrorProx(0.1)`), or
+      by best responses.
 
-    Others, such as `Counterfactual(Hedge(0.1))`, play differently, and no less certified.
+    Others, such as `Counterfactual(Hedge(0.1))`, play differently, and no less certified. Equilibria
+    found treat alike sets alike; a game may have more.
 
     Args:
         solver: the solver to play.

@@ -10,9 +10,6 @@ from gamejax.extensive._form import SequenceForm
 from gamejax.games import Labels
 from gamejax.games._base import Part
 
-_NEVER = 1e-9
-"""Information sets that a player's own moves reach with less are left out."""
-
 
 @dataclasses.dataclass(frozen=True)
 class TreeLabels(Labels):
@@ -25,7 +22,7 @@ class TreeLabels(Labels):
     form: SequenceForm | None = None
 
     def parts(self, player: int, strategy: Any) -> list[Part]:
-        """The behaviors at all information sets that the player's own moves do not rule out.
+        """The behaviors at all information sets.
 
         Args:
             player: who.
@@ -37,8 +34,8 @@ class TreeLabels(Labels):
         behaviors = np.asarray(given if given.ndim == 2 else tree.behaviors(given))
         reach = np.asarray(tree.plan(given) if given.ndim == 2 else given)
         found = []
-        for number in np.flatnonzero(reach[tree.parent] > _NEVER).tolist():
+        for number, parent in enumerate(tree.parent.tolist()):
             where = self.form.information_set(player, number)
             own = behaviors[number, : len(where.actions)]
-            found.append(Part(where.title, where.actions, own))
+            found.append(Part(where.title, where.actions, own, float(reach[parent])))
         return found

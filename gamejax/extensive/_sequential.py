@@ -31,7 +31,8 @@ class Assessment(eqx.Module):
             one player gain together by better moves, each given that it is reached.
         branch: the branch from uniform play, points along the leading axis, with the gap of the
             agent form; `gamejax.plot.branch` draws it.
-        result: why the branch ended; `stalled` where nothing is left to gain.
+        result: why the branch ended: `successful` where its agents have nothing left to gain,
+            `stalled` where they have no more than rounding.
     """
 
     profile: tuple[Float[Array, " sequences"], ...]
@@ -54,7 +55,9 @@ def sequential_equilibrium(
     $\lambda \to \infty$ are sequential equilibria: rational at every information set, reached or
     not, under beliefs that are limits of Bayes' rule. It stops at a finite precision, of course:
     `sequential_gap`, of order $1/\lambda$, tells how much any agents gain there, and `gap` how good
-    the extrapolated limit is as a Nash equilibrium.
+    the extrapolated limit is as a Nash equilibrium. Compute in float64:
+    the branch ends where an information set is reached with a probability too small for the numbers
+    at hand, or where they no longer tell its points apart.
 
     Each step solves a dense linear system with one unknown per action of any information set: for
     trees with hundreds of these, not thousands. May be mapped with `jax.vmap` over payoffs.

@@ -18,11 +18,19 @@ from gamejax.sets import AbstractStrategySet
 
 
 class Part(NamedTuple):
-    """A named distribution over named actions: a strategy, or what it does somewhere."""
+    """What a strategy does somewhere: a distribution over named actions.
+
+    Attributes:
+        title: where.
+        actions: their names.
+        probabilities: one each.
+        reach: how likely the player's own moves lead there.
+    """
 
     title: str
     actions: Sequence[str]
     probabilities: np.ndarray
+    reach: float
 
 
 @dataclasses.dataclass(frozen=True)

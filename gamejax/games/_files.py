@@ -81,15 +81,15 @@ def loads(
     tokens = Tokens(text, source)
     first = tokens.peek()
     dtype = jnp.result_type(float)
-    if first.kind == "word" and first.text == "EFG":
+    kind = first.text if first.kind == "word" else ""
+    if kind == "EFG":
         from gamejax.extensive._efg import parse_efg  # it imports this package
 
         return parse_efg(tokens, dtype)
-    if first.kind == "word" and first.text in _OTHER_FORMATS:
-        raise tokens.error(
-            "a strategic game (.nfg) or a tree (.efg)",
-            f"{_OTHER_FORMATS[first.text]}, which is not read yet",
-        )
+    if kind != "NFG":
+        other = _OTHER_FORMATS.get(kind)
+        found = first if other is None else f"{other}, which is not read yet"
+        raise tokens.error("'NFG' (a strategic game) or 'EFG' (a tree)", found)
     payoffs, labels = parse_nfg(tokens, dtype)
     return NormalFormGame(jnp.asarray(payoffs), labels=labels)
 
@@ -97,9 +97,9 @@ def loads(
 def save(game: AbstractGame, path: str | os.PathLike[str]) -> None:
     """Write a game to a Gambit file; `load` gives back the same payoffs, bit for bit.
 
-    Trees are written as `.efg`, all else as `.nfg`. The probabilities of a tree come back bit for
-    bit if they are fractions or floats with few digits; else to rounding, since those of a file
-    sum to 1 exactly.
+    Trees are written as `.efg`, all else as `.nfg`. In a tree's file the probabilities of each
+    chance node sum to 1 exactly: fractions come back as they were, floats to rounding. A tree's
+    negative zeros lose their sign.
 
     Args:
         game: a tree, or any finite game on whole simplices; structured games are written out as

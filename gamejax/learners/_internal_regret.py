@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, Self
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from gamejax._numerics import HIGHEST, Sum, safe_divide, safe_log, stationary
+from gamejax._linalg import stationary
+from gamejax._numerics import HIGHEST, Sum, safe_divide, safe_log
 from gamejax._types import Scalar
 from gamejax.feedback import Feedback
 from gamejax.learners._base import AbstractLearner, check_number, require_simplex

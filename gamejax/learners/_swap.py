@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from gamejax._numerics import stationary
+from gamejax._linalg import stationary
 from gamejax._types import Scalar, State
 from gamejax.feedback import Feedback
 from gamejax.learners._base import AbstractLearner, check_number

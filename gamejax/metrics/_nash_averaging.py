@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gamejax._interior_point import solve_matrix_game
+from gamejax._linalg import solve
 from gamejax._numerics import HIGHEST, safe_log
 from gamejax._types import Scalar
 from gamejax.games import AbstractGame
@@ -118,7 +119,9 @@ def _most_entropic(
             directions, jnp.matmul(hessian, directions.T, precision=HIGHEST), precision=HIGHEST
         )
         right = jnp.matmul(directions, gradient, precision=HIGHEST)
-        move = -jnp.matmul(jnp.linalg.solve(reduced + fixed, right), directions, precision=HIGHEST)
+        move = -jnp.matmul(
+            solve(reduced + fixed, right[:, None])[:, 0], directions, precision=HIGHEST
+        )
         drift = jnp.where(loose, jnp.matmul(move, matrix, precision=HIGHEST), 0)
         limit = jnp.minimum(_room(x, move), _room(slack, drift))
         return x + jnp.minimum(1, 0.9 * limit) * move, None

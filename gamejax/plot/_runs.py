@@ -1,20 +1,15 @@
-"""Pictures of runs: gaps over time, paths on the simplex, branches of equilibria."""
+"""Pictures of runs: gaps over time, branches of equilibria."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import ArrayLike
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 
 from gamejax._solution import Trajectory
 from gamejax.plot._base import cycle, new_axes, tidy
 from gamejax.solvers import BranchPoint
-
-CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
-"""Where the three actions sit in the picture of a simplex."""
 
 
 def gaps(
@@ -28,7 +23,8 @@ def gaps(
 
     Args:
         curves: by name, a `Trajectory` or a pair `(steps, gaps)`. Gaps of shape `(games, records)`
-            are drawn as the median over games with the band between the quartiles.
+            are drawn as the median over games with the band between the quartiles. Gaps of 0 are
+            drawn at half the smallest gap of their curve.
         ax: where to draw; default a new figure.
         rates: the exponents $p$ of the guides, each anchored at the highest first gap.
         ylabel: what the gap is.
@@ -39,7 +35,9 @@ def gaps(
         pair = (curve.steps, curve.gaps) if isinstance(curve, Trajectory) else curve
         steps, values = (np.asarray(x, dtype=float) for x in pair)
         steps = steps[0] if steps.ndim == 2 else steps
-        values = np.maximum(np.atleast_2d(values), np.finfo(float).tiny)
+        values = np.atleast_2d(values)
+        least = np.min(values, where=values > 0, initial=np.inf)
+        values = np.maximum(values, least / 2 if np.isfinite(least) else np.finfo(float).tiny)
         middle = np.median(values, axis=0)
         ax.plot(steps, middle, color=color, lw=1.8, label=name)
         if len(values) > 1:
@@ -60,53 +58,6 @@ def gaps(
     ax.set(xscale="log", yscale="log", xlabel="steps", ylabel=ylabel)
     tidy(ax)
     ax.legend(frameon=False, fontsize=9)
-    return ax
-
-
-def simplex(
-    paths: ArrayLike | Sequence[ArrayLike],
-    ax: Axes | None = None,
-    *,
-    actions: Sequence[str] = ("1", "2", "3"),
-    title: str = "",
-    cmap: str = "viridis",
-) -> Axes:
-    """Trajectories of a three-action strategy in the triangle, colored from first to last step.
-
-    Args:
-        paths: one path of shape `(records, 3)`, or several.
-        ax: where to draw; default a new figure.
-        actions: what to write at the corners.
-        title: what to write above.
-        cmap: a matplotlib colormap, from the first record to the last.
-
-    Raises:
-        ValueError: a path does not have three actions.
-    """
-    ax = new_axes(ax, (4.2, 4.0))
-    whole = isinstance(paths, np.ndarray) or hasattr(paths, "ndim")
-    several: list[Any] = [paths] if whole and np.ndim(paths) == 2 else list(paths)  # pyright: ignore[reportArgumentType]
-    ax.fill(*CORNERS.T, facecolor="0.97", edgecolor="0.35", lw=1.2, zorder=0)
-    for path in several:
-        points = np.asarray(path, dtype=float)
-        if points.ndim != 2 or points.shape[1] != 3:
-            raise ValueError(f"paths must have shape (records, 3), got {points.shape}.")
-        flat = points @ CORNERS
-        lines = LineCollection(
-            list(np.stack([flat[:-1], flat[1:]], axis=1)), cmap=cmap, lw=1.3, capstyle="round"
-        )
-        lines.set_array(np.linspace(0, 1, len(flat) - 1))
-        ax.add_collection(lines)
-        ax.plot(*flat[0], "o", color="white", mec="0.2", ms=5, zorder=3)
-        ax.plot(*flat[-1], "o", color="0.1", ms=4, zorder=3)
-    offsets = ((-6, -12), (6, -12), (0, 6))
-    for corner, name, offset in zip(CORNERS, actions, offsets, strict=True):
-        ax.annotate(
-            name, corner, textcoords="offset points", xytext=offset, ha="center", fontsize=9
-        )
-    ax.set(xlim=(-0.12, 1.12), ylim=(-0.14, 1.0), aspect="equal")
-    ax.set_title(title, fontsize=10, pad=4)
-    ax.axis("off")
     return ax
 
 

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gamejax.sets._ragged import Ragged, take
+
 Leveled = Callable[[Float[Array, "sets actions"], int, int], Float[Array, " sets"]]
 
 
@@ -85,20 +87,13 @@ class Tree:
         return tuple(zip([0, *ends[:-1]], map(int, ends), strict=True)) if self.num_sets else ()
 
     @functools.cached_property
-    def children(self) -> tuple[np.ndarray, ...]:
-        """Per level, the sets below each sequence, shape `(sets, actions, most)`.
-
-        Numbers count from the first set of the next level; one past its last stands for none.
-        """
-        tables = []
+    def children(self) -> tuple[Ragged, ...]:
+        """Per level, a row for each of its sequences: the sets of the next level below it."""
+        rows = []
         for (low, high), (start, end) in zip(self.levels[:-1], self.levels[1:], strict=True):
-            local = self.parent[start:end] - (1 + low * self.width)
-            counts = np.bincount(local, minlength=(high - low) * self.width)
-            table = np.full((len(counts), counts.max()), end - start, np.int32)
-            first = np.cumsum(counts) - counts
-            table[local, np.arange(end - start) - first[local]] = np.arange(end - start)
-            tables.append(table.reshape(high - low, self.width, -1))
-        return tuple(tables)
+            above = self.parent[start:end] - (1 + low * self.width)
+            rows.append(Ragged(np.bincount(above, minlength=(high - low) * self.width)))
+        return tuple(rows)
 
     def fold(
         self, utility: Float[Array, " sequences"], value: Leveled
@@ -119,11 +114,7 @@ class Tree:
         for number, (low, high) in reversed(list(enumerate(self.levels))):
             total = own[low:high]
             if below is not None:
-                table = self.children[number]
-                full = bool((table < len(below)).all())
-                if not full:
-                    below = jnp.concatenate([below, jnp.zeros_like(below[:1])])
-                total = total + below[table].sum(2)
+                total = total + _sums_below(self.children[number], below).reshape(total.shape)
             below = value(total, low, high)
             levels.append(total)
         assert below is not None
@@ -134,7 +125,7 @@ class Tree:
         above = jnp.ones_like(behaviors, shape=(1,))
         levels, first = [above], 0
         for low, high in self.levels:
-            weight = above[self.parent[low:high] - first]
+            weight = take(above, self.parent[low:high] - first)
             above = (behaviors[low:high] * weight[:, None]).reshape(-1)
             levels.append(above)
             first = 1 + low * self.width
@@ -142,9 +133,15 @@ class Tree:
 
     def behaviors(self, plan: Float[Array, " sequences"]) -> Float[Array, "sets actions"]:
         r"""$b_{ja} = x_{ja} / x_{p_j}$, uniform in sets that the plan does not reach."""
-        reach = plan[self.parent][:, None]
+        reach = take(plan, self.parent)[:, None]
         uniform = jnp.asarray(self.mask / self.num_actions[:, None], plan.dtype)
         moves = plan[1:].reshape(self.num_sets, self.width)
         total = jnp.sum(moves, axis=1, keepdims=True)
         reached = (reach > 0) & (total > 0)
         return jnp.where(reached, moves / jnp.where(reached, total, 1), uniform)
+
+
+def _sums_below(children: Ragged, values: Float[Array, " sets"]) -> Float[Array, " sequences"]:
+    if children.has_padding:
+        values = jnp.concatenate([values, jnp.zeros_like(values[:1])])
+    return children.sums(lambda low, high: take(values, children.items[low:high]))

@@ -186,6 +186,7 @@ def balanced_weights(tree: Tree) -> np.ndarray:
         below = np.zeros((high - low, tree.width))
         if level + 1 < len(tree.levels):
             start, end = tree.levels[level + 1]
-            below = np.append(weights[start:end], 0)[tree.children[level]].sum(2)
+            above = tree.parent[start:end] - (1 + low * tree.width)
+            below = np.bincount(above, weights[start:end], below.size).reshape(below.shape)
         weights[low:high] = 2 * (1 + below.max(1))
     return weights

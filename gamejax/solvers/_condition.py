@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 from jax.flatten_util import ravel_pytree
-from jax.scipy.linalg import lu_factor, lu_solve
 from jaxtyping import Array, PyTree
 
+from gamejax._linalg import lu_factor, lu_solve
 from gamejax._numerics import inner, safe_divide
 from gamejax._types import Scalar
 
@@ -75,10 +75,7 @@ def examine(
     """
     solve, solve_transposed = factorized(function, right, linear_solver)
     solution = solve(right)
-    # The iteration waits for the solution: of jaxlib's batched triangular solves on a CPU as many
-    # as there are threads, at once, wait for each other forever.
-    after = 0 * jnp.stack([jnp.sum(leaf) for leaf in jax.tree.leaves(solution)]).sum()
-    vector = jax.tree.map(lambda leaf: leaf + after.astype(leaf.dtype), irregular(right))
+    vector = irregular(right)
     for _ in range(NUM_ROUNDS):
         vector = _normalized(solve_transposed(_normalized(solve(vector))))
     direction = solve(vector)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from gamejax._joint import Joint
+from gamejax._linalg import solve
 from gamejax._linear_program import (
     AbstractRows,
     LinearProgram,
@@ -227,7 +228,8 @@ class CorrelatedEquilibrium(AbstractSolver):
             products = jnp.matmul(table, table.T, precision=HIGHEST)
             ridge = jnp.finfo(joint.dtype).eps * jnp.trace(jax.lax.stop_gradient(products))
             system = products + ridge * jnp.eye(len(products), dtype=joint.dtype)
-            prices = jnp.linalg.solve(system, jnp.matmul(table, log, precision=HIGHEST))
+            right = jnp.matmul(table, log, precision=HIGHEST)
+            prices = solve(system, right[:, None])[:, 0]
             equations = equations + log - jnp.matmul(prices, table, precision=HIGHEST)
         return Joint(jnp.where(support, equations, joint).reshape(profile.probabilities.shape))
 

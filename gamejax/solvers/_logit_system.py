@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from gamejax._linalg import solve
 from gamejax._numerics import HIGHEST, inner, safe_log
 from gamejax._types import Scalar
 from gamejax.games import AbstractGame, MatrixGame, NormalFormGame
@@ -176,7 +177,7 @@ class System(eqx.Module):
 
 def solve_columns(matrix: Array, columns: Sequence[Array]) -> list[Array]:
     """The solutions of one dense linear system for several right-hand sides."""
-    solution = jnp.linalg.solve(matrix, jnp.stack(columns, axis=1))
+    solution = solve(matrix, jnp.stack(columns, axis=1))
     return [solution[:, k] for k in range(len(columns))]
 
 

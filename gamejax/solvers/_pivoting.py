@@ -13,13 +13,14 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float, Int
 
 from gamejax._numerics import HIGHEST, safe_divide
+from gamejax._side_by_side import in_parts
 from gamejax._types import State
 
 CACHE_BYTES = 2**18
 """On a CPU so many bytes of tableaux are pivoted together: what its caches hold."""
 MOST_LANES, FEWEST_LANES = 256, 8
 CHUNKS_AT_ONCE = 4
-"""So many cachefuls of tableaux exist at a time."""
+"""So many cachefuls of tableaux exist at a time: this bounds memory, time hardly depends on it."""
 PIVOTS_PER_VARIABLE = 50
 """A run of more pivots than this per variable is called a cycle."""
 
@@ -200,19 +201,13 @@ def _several(rules: Rules, data: Any, states: State) -> State:
     lanes = _num_lanes(sum(math.prod(x.shape) * x.dtype.itemsize for x in shapes) // size, size)
     chunk = min(size, CHUNKS_AT_ONCE * lanes)
 
-    def part(index: Array, done: State) -> State:
-        first = jnp.minimum(index * chunk, size - chunk)
-        own_data, own = jax.tree.map(
-            lambda x: lax.dynamic_slice_in_dim(x, first, chunk), (data, states)
-        )
-        ended = finish(own_data, _together(rules, begin(own_data, own), lanes))
-        return jax.tree.map(
-            lambda x, new: lax.dynamic_update_slice_in_dim(x, new, first, 0), done, ended
-        )
+    def pivoted(data: Any, states: State) -> State:
+        return finish(data, _together(rules, begin(data, states), lanes))
 
     if chunk == size:
-        return finish(data, _together(rules, begin(data, states), lanes))
-    return lax.fori_loop(0, -(-size // chunk), part, states)
+        return pivoted(data, states)
+    everything = [True] * len(jax.tree.leaves((data, states)))
+    return in_parts(pivoted, size, chunk, everything, (data, states))
 
 
 def _together(rules: Rules, works: Any, lanes: int) -> Any:

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import lu_factor, lu_solve
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from gamejax._interior_point import solve_matrix_game
 from gamejax._joint import Joint
+from gamejax._linalg import lu_factor, lu_solve
 from gamejax._numerics import HIGHEST
 from gamejax._solution import RESULTS
 from gamejax._types import Profile, Scalar, State, Strategy

@@ -62,8 +62,8 @@ def off_switch_incentive(
     r"""What the robot of `off_switch` gains by waiting.
 
     $\Delta = E[\pi(u)\, u] - \max(E[u], 0)$ with $\pi$ the probability that the human lets it act:
-    $1[u > 0]$, or $1/(1 + e^{-\beta u})$ for a human who errs. With $v^*$ the best the robot can
-    get, it waits in every equilibrium where the human plays $\pi$ exactly when $\Delta > 0$.
+    $1[u > 0]$, or $1/(1 + e^{-\beta u})$ for a human who errs. Against such a human waiting is the
+    only best response where $\Delta > 0$, and none where $\Delta < 0$.
 
     Args:
         values: what the plan may be worth.

@@ -84,7 +84,7 @@ def _kuhn_rules(num_cards: int, num_players: int) -> Rules:
         words = ("check", "bet") if bettor < 0 else ("fold", "call")
         return decide(
             player,
-            f"{names[cards[player]]} {moves}",
+            f"{names[cards[player]]} {moves}".strip(),
             [(word, (cards, moves + move)) for word, move in zip(words, "pb", strict=True)],
         )
 
@@ -131,7 +131,7 @@ def _leduc_rules(num_ranks: int, num_suits: int, suits_seen: bool) -> Rules:
             )
             for word, move in _options(moves)
         ]
-        return decide(player, f"{names[cards[player]]} {first}{seen}", after)
+        return decide(player, f"{names[cards[player]]} {first}{seen}".strip(), after)
 
     return rules
 
