@@ -33,4 +33,6 @@ QUESTIONS = {
     "on_demand": "benchmarks.on_demand",
     "worst_group": "benchmarks.worst_group",
     "online_calibration": "benchmarks.online_calibration",
+    "extensive": "benchmarks.extensive",
+    "monte_carlo": "benchmarks.monte_carlo",
 }

@@ -61,8 +61,7 @@ def main(num_candidates: tuple[int, ...] = (16, 64, 256), num_tests: int = 20_00
         begin = time.perf_counter()
         solution = gamejax.solve(game, solver, tol=0.0, key=jax.random.key(1))
         gap, seconds = float(solution.gap), time.perf_counter() - begin
-        first = solution.profile[0]
-        used = int((first.probabilities > 1e-3).sum())
+        used = int((solution.state.probabilities[0] > 1e-3).sum())
         earned = np.asarray(solution.stats["payoffs"])
         print(
             f"{count:4} candidates: {used:3} designs played, both earn {earned[0]:.3f} and "

@@ -9,6 +9,7 @@ equilibria traced, from random play to an equilibrium that is sequential.
 Run with `python -m examples.poker`; pictures go to `demo_output/poker_*.png`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -26,12 +27,14 @@ SOLVERS = {
 }
 
 
-def report(name: str, game: extensive.SequenceFormGame, value: float, steps: int) -> dict:
+def report(
+    name: str, game: extensive.SequenceFormGame, value: float, steps: int, methods: Sequence[str]
+) -> dict[str, gamejax.Trajectory]:
     """Play every solver for some rounds; print where each has got to and return its way there."""
     print(f"{name}, {steps} rounds (value to player 1: {value:.6f})")
     curves = {}
-    for method, solver in SOLVERS.items():
-        run = gamejax.play(game, solver, steps, record=max(steps // 100, 1))
+    for method in methods:
+        run = gamejax.play(game, SOLVERS[method], steps, record=max(steps // 100, 1))
         found = run.solution
         print(
             f"  {method:<15} exploitability {metrics.exploitability(game, found.profile):.1e}, "
@@ -41,13 +44,19 @@ def report(name: str, game: extensive.SequenceFormGame, value: float, steps: int
     return curves
 
 
-def main(output: Path, *, steps: int = 2000, points: int = 100) -> float:
+def main(
+    output: Path,
+    *,
+    steps: int = 2000,
+    points: int = 100,
+    methods: Sequence[str] = tuple(SOLVERS),
+) -> float:
     """Solve, trace, print and draw; returns the smallest Nash gap found in Leduc hold'em."""
     output.mkdir(parents=True, exist_ok=True)
     kuhn, leduc = extensive.library.kuhn(), extensive.library.leduc()
     curves = {
-        "Kuhn poker": report("Kuhn poker", kuhn, -1 / 18, steps),
-        "Leduc hold'em": report("Leduc hold'em", leduc, -0.085606, steps),
+        "Kuhn poker": report("Kuhn poker", kuhn, -1 / 18, steps, methods),
+        "Leduc hold'em": report("Leduc hold'em", leduc, -0.085606, steps, methods),
     }
     limit = extensive.sequential_equilibrium(kuhn, points)
     jack, _, king = limit.behaviors[0][:3, 1]
@@ -61,8 +70,9 @@ def main(output: Path, *, steps: int = 2000, points: int = 100) -> float:
     for ax, (name, runs) in zip(axes, curves.items(), strict=True):
         plot.gaps(runs, ax, ylabel="Nash gap").set_title(name)
     figure.savefig(output / "poker_gaps.png", dpi=150)
-    tree = plot.game_tree(kuhn, limit.profile)
-    tree.figure.savefig(output / "poker_tree.png", dpi=150)
+    figure = plt.figure(figsize=(9.8, 9.9), layout="constrained")
+    plot.game_tree(kuhn, limit.profile, figure.gca())
+    figure.savefig(output / "poker_tree.png", dpi=150)
     plt.close("all")
     return min(float(run.gaps[-1]) for run in curves["Leduc hold'em"].values())
 

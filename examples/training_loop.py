@@ -28,7 +28,8 @@ def play(payoffs: jax.Array) -> jax.Array:
         games.NormalFormGame(payoffs), solvers.LogitEquilibrium(PRECISION), tol=1e-4,
         adjoint=gamejax.Implicit(),
     )  # fmt: skip
-    return jnp.stack(solution.profile)
+    first, second = solution.profile  # pyright: ignore[reportGeneralTypeIssues]
+    return jnp.stack([first, second])
 
 
 class Through(eqx.Module):

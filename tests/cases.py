@@ -10,14 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gamejax import games, learners, sets
+from gamejax import extensive, games, learners, sets
 from gamejax.regularizers import Entropy, Euclidean, LogBarrier, Tsallis
 
 PROBABILITY = {"simplex", "masked", "capped", "blocks"}
 PLAIN = {"simplex", "masked", "blocks"}
 FLAT = {"simplex", "masked"}
+TREES = {"treeplex"}
+ENTROPY = PROBABILITY | TREES
 EVERY_SET = {*PROBABILITY, "box", "ball", "unconstrained", "product"}
-BOUNDED = EVERY_SET - {"unconstrained"}
+BOUNDED = EVERY_SET - {"unconstrained"} | TREES
 SGD = optax.sgd(0.1, momentum=0.5)  # built once: it is a static part of the learner
 
 
@@ -29,9 +31,9 @@ class LearnerCase(NamedTuple):
 
 
 LEARNERS = {
-    "hedge": LearnerCase(lambda c: learners.Hedge(0.3 * c), PROBABILITY),
-    "hedge-anytime": LearnerCase(lambda c: learners.Hedge(optimism=0.5 * c), PROBABILITY),
-    "optimistic-hedge": LearnerCase(lambda c: learners.Hedge(0.2 * c, 1.0), PROBABILITY),
+    "hedge": LearnerCase(lambda c: learners.Hedge(0.3 * c), ENTROPY),
+    "hedge-anytime": LearnerCase(lambda c: learners.Hedge(optimism=0.5 * c), ENTROPY),
+    "optimistic-hedge": LearnerCase(lambda c: learners.Hedge(0.2 * c, 1.0), ENTROPY),
     "adahedge": LearnerCase(lambda c: learners.AdaHedge(), PLAIN),
     "ftrl-euclidean": LearnerCase(
         lambda c: learners.FollowTheRegularizedLeader(Euclidean(), 0.2 * c), EVERY_SET
@@ -43,12 +45,12 @@ LEARNERS = {
         lambda c: learners.FollowTheRegularizedLeader(LogBarrier(), 0.3 * c), PROBABILITY
     ),
     "mirror-descent-entropy": LearnerCase(
-        lambda c: learners.MirrorDescent(Entropy(), 0.2 * c), PROBABILITY
+        lambda c: learners.MirrorDescent(Entropy(), 0.2 * c), ENTROPY
     ),
     "optimistic-gradient": LearnerCase(
         lambda c: learners.MirrorDescent(Euclidean(), 0.1 * c, 1.0), EVERY_SET
     ),
-    "magnetic": LearnerCase(lambda c: learners.MagneticMirrorDescent(0.2 * c, 0.5), PROBABILITY),
+    "magnetic": LearnerCase(lambda c: learners.MagneticMirrorDescent(0.2 * c, 0.5), ENTROPY),
     "gradient-ascent": LearnerCase(lambda c: learners.GradientAscent(SGD), EVERY_SET),
     "regret-matching": LearnerCase(lambda c: learners.RegretMatching(), PLAIN),
     "regret-matching+": LearnerCase(lambda c: learners.RegretMatchingPlus(), PLAIN),
@@ -61,7 +63,7 @@ LEARNERS = {
     "discounted-rm": LearnerCase(lambda c: learners.DiscountedRegretMatching(1.5 * c, 0.5), PLAIN),
     "best-response": LearnerCase(lambda c: learners.BestResponse(), BOUNDED),
     "smooth-best-response": LearnerCase(
-        lambda c: learners.SmoothBestResponse(0.5 * c, 0.5), PROBABILITY
+        lambda c: learners.SmoothBestResponse(0.5 * c, 0.5), ENTROPY
     ),
     "replicator": LearnerCase(lambda c: learners.Replicator(0.1 * c, 0.1), PLAIN),
     "projected-replicator": LearnerCase(
@@ -73,7 +75,13 @@ LEARNERS = {
     "stoltz-lugosi": LearnerCase(lambda c: learners.StoltzLugosi(0.3 * c), FLAT),
     "hart-mas-colell": LearnerCase(lambda c: learners.HartMasColell(4.0 * c), FLAT),
     "tree-swap": LearnerCase(lambda c: learners.TreeSwap(learners.Hedge(0.5 * c), 2, 3), FLAT),
-    "every": LearnerCase(lambda c: learners.Every(learners.Hedge(0.3 * c), 2), PROBABILITY),
+    "counterfactual": LearnerCase(
+        lambda c: learners.Counterfactual(learners.PredictiveRegretMatchingPlus(0.1 * c)), TREES
+    ),
+    "counterfactual-hedge": LearnerCase(
+        lambda c: learners.Counterfactual(learners.Hedge(0.5 * c)), TREES
+    ),
+    "every": LearnerCase(lambda c: learners.Every(learners.Hedge(0.3 * c), 2), ENTROPY),
 }
 
 SETS = {
@@ -85,6 +93,7 @@ SETS = {
     "ball": lambda: sets.Ball(4, 1.5),
     "unconstrained": lambda: sets.Unconstrained(jax.ShapeDtypeStruct((4,), float)),
     "product": lambda: sets.Product((sets.Simplex(2), sets.Box(np.zeros(3), np.ones(3)))),
+    "treeplex": lambda: sets.Treeplex(sets.Tree([0, 2], [2, 2]), np.array([1.0, 0.5])),
 }
 VECTORS = {"simplex", "masked", "capped", "box", "ball", "unconstrained"}
 
@@ -136,13 +145,28 @@ def continuous(make, dtype):
     return games.ContinuousGame((quadratic(0), quadratic(1)), (make(), make()), params)
 
 
+def sequence_form(make, dtype):
+    """Three moves on a tree, of which the player who moves twice does not see the other's."""
+
+    def rules(path):
+        if len(path) == 3 or path == ("l", "l"):
+            draw = np.random.default_rng(sum(map(ord, path)) + len(path))
+            return extensive.terminal(draw.uniform(-1, 1, 2).tolist())
+        mover = len(path) % 2
+        names = [(name, (*path, name)) for name in ("l", "r", "m")[: 2 + mover]]
+        return extensive.decide(mover, path[0] if len(path) == 2 else len(path), names)
+
+    return jax.tree.map(lambda x: x.astype(dtype), extensive.compile_tree(rules))
+
+
 GAMES = {
     "zero-sum": (zero_sum, VECTORS),
     "three-players": (three_players, VECTORS),
     "polymatrix": (polymatrix, VECTORS),
     "symmetric": (symmetric, VECTORS),
     "congestion": (congestion, VECTORS),
-    "continuous": (continuous, EVERY_SET),
+    "continuous": (continuous, EVERY_SET | TREES),
+    "sequence-form": (sequence_form, TREES),
 }
 
 

@@ -2,7 +2,8 @@
 
 A page is one program: its blocks run in order, in one namespace. A `text` block right after a
 Python block is what that block prints; words must agree, numbers to two digits. A block after
-`<!-- not run: REASON -->` is left out.
+`<!-- not run: REASON -->` is left out. A page that begins with `<!-- needs: PACKAGE, ... -->` is
+skipped where one of the packages is missing.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import pytest
 
 FENCE = re.compile(
     r"(?P<skip><!-- not run: [^\n]+ -->\n+)?^```python\n(?P<code>.*?)^```\n"
@@ -40,8 +42,16 @@ def blocks(path: Path) -> list[Block]:
     ]
 
 
+def needs(path: Path) -> list[str]:
+    """Packages that a page says it needs, in a comment in its first line."""
+    found = re.match(r"<!-- needs: (.+) -->", path.read_text(encoding="utf-8"))
+    return found[1].split(", ") if found else []
+
+
 def run(path: Path) -> list[str]:
     """Run a page as a program in single precision, as JAX starts; what each block printed."""
+    for package in needs(path):
+        pytest.importorskip(package)
     namespace: dict[str, object] = {"__name__": "page"}
     printed = []
     with (

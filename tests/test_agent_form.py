@@ -44,9 +44,11 @@ PASSES = {
         "Q": 0.8630746347494762,
         "Q pb": 0.45454163143969795,
         "K": 0.4084142410533724,
+        "K pb": 9.357622983506851e-14,
         "Q p": 0.966148426298084,
         "Q b": 0.5699245400646056,
         "K p": 0.056583193220642404,
+        "K b": 9.357622983506885e-14,
         "J p": 0.6778356563835811,
         "J b": 0.9999546021312739,
     },
@@ -113,7 +115,7 @@ class TestUtilities:
     @pytest.mark.parametrize("game", [KUHN, library.seltens_horse(), library.beer_quiche()])
     def test_against_histories(self, game):
         behaviors = tuple(b[0] for b in random_behaviors(jax.random.key(0), game, 1))
-        found = agent_form(game).utilities(behaviors)
+        found = jax.jit(lambda b: agent_form(game).utilities(b))(behaviors)
         for i, utility in enumerate(found):
             expected = slow_utilities(game, [np.asarray(b) for b in behaviors], i)
             np.testing.assert_allclose(utility, expected, atol=1e-14)
@@ -127,7 +129,7 @@ class TestUtilities:
         def total(profile):
             return jnp.stack([u.sum() for u in agents.utilities(profile)]).sum()
 
-        slope = jax.grad(total)(across)
+        slope = jax.jit(jax.grad(total))(across)
         assert all(jnp.isfinite(s).all() for s in slope)
 
     def test_gaps_are_at_least_those_of_the_tree(self):
@@ -177,17 +179,26 @@ class TestUtilities:
 
 class TestLogit:
     def test_published_table(self):
-        precisions = jnp.array(list(PASSES))
+        for precision, table in PASSES.items():
+            behaviors = []
+            for i, strategies in enumerate(AGENTS.strategy_sets):
+                keys = [KUHN.form.information_key(i, j) for j in range(strategies.shape[0])]
+                passes = jnp.array([table[key] for key in keys])
+                behaviors.append(jnp.stack([passes, 1 - passes], axis=1))
+            solver = solvers.LogitEquilibrium(precision)
+            assert solver.certificate(AGENTS, tuple(behaviors)) < 1e-10
 
+    @pytest.mark.slow
+    def test_traced_to_the_published_table(self):
         def equilibrium(precision):
             return gamejax.solve(AGENTS, solvers.LogitEquilibrium(precision), tol=1e-12)
 
-        found = jax.jit(jax.vmap(equilibrium))(precisions)
+        found = jax.jit(jax.vmap(equilibrium))(jnp.array(list(PASSES)))
         assert (found.result == gamejax.RESULTS.successful).all()
         for number, table in enumerate(PASSES.values()):
             shown = by_information(KUHN, [b[number] for b in found.profile])
             for key, probability in table.items():
-                np.testing.assert_allclose(shown[key], probability, rtol=1e-9)
+                np.testing.assert_allclose(shown[key], probability, rtol=1e-8)
 
     def test_centipede_by_backward_induction(self):
         """Every agent takes with the logistic probability of what it gains by that."""
@@ -202,11 +213,14 @@ class TestLogit:
             chosen = 1 / (1 + np.exp(-precision * (take[k][mover] - value[mover])))
             expected[k] = chosen
             value = chosen * np.array(take[k]) + (1 - chosen) * value
-        solver = solvers.LogitEquilibrium(precision)
-        found = gamejax.solve(agent_form(game), solver, tol=1e-12)
-        shown = by_information(game, found.profile)
-        np.testing.assert_allclose([shown[k] for k in sorted(shown)], list(expected.values())[::-1])
-        np.testing.assert_allclose(found.stats["payoffs"], value)
+        agents = agent_form(game)
+        profile = tuple(
+            jnp.array([[expected[k], 1 - expected[k]] for k in (player, player + 2)])
+            for player in range(2)
+        )
+        assert [game.form.information_key(0, j) for j in range(2)] == [0, 2]
+        assert solvers.LogitEquilibrium(precision).certificate(agents, profile) < 1e-14
+        np.testing.assert_allclose(agents.expected_payoffs(profile), value)
 
 
 class TestSequentialEquilibrium:
@@ -233,6 +247,7 @@ class TestSequentialEquilibrium:
         np.testing.assert_allclose(horse.branch.strategies[0][0], [[0.5, 0.5]], atol=0.2)
         assert (jnp.diff(horse.branch.precision) >= 0).all()
 
+    @pytest.mark.slow
     def test_mixed_play_in_a_subgame_that_is_not_reached(self):
         """Matching pennies with stakes, to be avoided: 2/5 and 2/5 in the subgame."""
 
@@ -286,7 +301,7 @@ class TestBeliefs:
         behaviors[0] = jnp.array([[0.5, 0.5], [0.25, 0.75]])
         plans = agents.plans(tuple(behaviors))
         history = game.form.history
-        probabilities = node_probabilities(game, plans)
+        probabilities = jax.jit(lambda x: node_probabilities(game, x))(plans)
         np.testing.assert_allclose(probabilities[0], 1)
         np.testing.assert_allclose(probabilities[history.leaves].sum(), 1)
         deciding = np.flatnonzero(history.player == 1)
@@ -294,14 +309,14 @@ class TestBeliefs:
         expected = sorted(
             [strong_beer / 0.475, weak_beer / 0.475, strong_quiche / 0.525, weak_quiche / 0.525]
         )
-        found = beliefs(game, plans)
+        found = jax.jit(lambda x: beliefs(game, x))(plans)
         np.testing.assert_allclose(np.sort(found[deciding]), expected, rtol=1e-12)
         assert (found[history.leaves] == 0).all()
 
     def test_unreached_sets_are_uniform(self):
         game = library.seltens_horse()
         across = tuple(jnp.array([1.0, 0.0, 1.0]) for _ in range(3))
-        found = beliefs(game, across)
+        found = jax.jit(lambda x: beliefs(game, x))(across)
         np.testing.assert_allclose(found[np.flatnonzero(game.form.history.player == 2)], 0.5)
 
 
@@ -311,10 +326,26 @@ def test_a_player_that_never_moves():
         0,
     )
     agents = agent_form(game)
-    found = gamejax.solve(agents, solvers.LogitEquilibrium(1.0), tol=1e-12)
-    np.testing.assert_allclose(found.profile[0][0], jax.nn.softmax(jnp.arange(3.0)))
-    assert found.profile[1].shape == (1, 1)
-    np.testing.assert_allclose(agents.plans(found.profile)[1], [1.0])
+
+    @jax.jit
+    def gaps(profile):
+        plans = agents.plans(profile)
+        solver = solvers.LogitEquilibrium(1.0)
+        tree = metrics.nash_gap(game, plans)
+        return solver.certificate(agents, profile), metrics.nash_gap(agents, profile), tree, plans
+
+    residual, own, tree, plans = gaps((jax.nn.softmax(jnp.arange(3.0))[None], jnp.ones((1, 1))))
+    assert residual < 1e-15
+    np.testing.assert_allclose(own, tree)
+    np.testing.assert_allclose(plans[1], [1.0])
+    assert agents.behaviors(plans)[1].shape == (1, 1)
+
+
+def test_float32():
+    agents = agent_form(KUHN.with_payoffs(KUHN.payoffs.astype(jnp.float32), merge=False))
+    center = tuple(s.center(agents.dtype) for s in agents.strategy_sets)
+    shapes = jax.eval_shape(lambda b: (agents.utilities(b), agents.plans(b)), center)
+    assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
 
 
 def test_chance_may_change_under_differentiation():

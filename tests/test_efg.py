@@ -9,8 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-import gamejax
-from gamejax import extensive, games, solve
+from gamejax import extensive, games
 from gamejax.extensive import ImperfectRecallGame, SequenceFormGame, chance, decide, terminal
 from gamejax.games import GameFileError, Labels
 from tests.random_trees import fast_gains, payoffs, plan
@@ -262,15 +261,6 @@ def test_examples_have_the_equilibria_that_their_comments_state(name):
     profile = tuple(plan_of(game.form, i, own) for i, own in enumerate(behaviors))
     np.testing.assert_allclose(payoffs(game, profile), expected, atol=1e-12)
     assert abs(fast_gains(game, profile)).max() < 1e-12
-
-
-def test_solving_a_file_finds_its_value():
-    game = games.load(EXAMPLES / "one_card_poker.efg")
-    solution = solve(game, extensive.predictive_cfr_plus(), tol=1e-9)
-    assert solution.result == gamejax.RESULTS.successful
-    np.testing.assert_allclose(solution.stats["payoffs"], [1 / 3, -1 / 3], atol=1e-8)
-    low = [p for p in solution.labels.parts(0, solution.profile[0]) if p.title == "Low"]
-    np.testing.assert_allclose(low[0].probabilities, [1 / 3, 2 / 3], atol=1e-6)
 
 
 def test_examples_come_back_bit_for_bit(tmp_path):

@@ -14,6 +14,7 @@ from examples import (
     learn_payoffs,
     many_games,
     mechanism_design,
+    poker,
     stackelberg,
     worst_group,
 )
@@ -114,3 +115,13 @@ def test_calibrated_classifier(capsys):
     assert "worst group ECE" in said
     assert report.log_loss[1] < report.log_loss[0] - 0.02
     assert (report.p_values[0] <= 0.02).all()
+
+
+@pytest.mark.slow
+def test_poker(tmp_path, capsys):
+    gap = poker.main(tmp_path, steps=300, points=40, methods=("CFR+", "discounted CFR"))
+    assert gap < 2e-3
+    said = capsys.readouterr().out
+    assert "bluffs with 0.202 of the jacks and bets 0.605 of the kings" in said
+    for name in ("poker_gaps.png", "poker_tree.png"):
+        assert (tmp_path / name).stat().st_size > 10_000

@@ -88,7 +88,7 @@ def test_published_tables(name, method):
     for number, (expected, ours) in enumerate(zip(TABLE[name, method], found, strict=True)):
         if expected is not None:
             # Ties at zero are broken by rounding, and trajectories part after some hundred rounds.
-            digits = 1e-6 if number < 4 else 0.02
+            digits = 1e-6 if number < 4 else 0.05
             np.testing.assert_allclose(ours, expected, rtol=digits, err_msg=f"entry {number}")
     np.testing.assert_allclose(payoffs[-1], VALUES[name], atol=2 * found[-1] + 1e-6)
 

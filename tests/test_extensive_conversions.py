@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gamejax import extensive, games, metrics
+from gamejax import Joint, extensive, games, metrics
 from gamejax.extensive import library
 from tests import random_trees
 
-TREES = [(1, 2, 4), (7, 3, 4), (5, 2, 4)]
-"""Seed, players, depth; the last has a player who never moves."""
+TREES = [(1, 2, 4), (16, 3, 5)]
+"""Seed, players, depth; the last has three players."""
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,7 @@ def test_forms_of_a_strategy_and_the_reduced_normal_form_agree(trees):
             np.testing.assert_allclose(found["again"][i], stacked[i], atol=1e-12)
         for k, profile in enumerate(drawn):
             value, gain = random_trees.payoffs(game, profile), random_trees.gains(game, profile)
+            np.testing.assert_allclose(random_trees.fast_gains(game, profile), gain, atol=1e-12)
             for form in range(2):
                 np.testing.assert_allclose(found["payoffs"][form][k], value, atol=1e-12)
                 np.testing.assert_allclose(found["gains"][form][k], gain, atol=1e-12)
@@ -174,3 +175,25 @@ def test_forgotten_names_every_set_at_which_a_player_does_not_recall():
     assert extensive.forgotten(library.kuhn().form.history) == ()
     with pytest.raises(extensive.RecallError, match=r"player 0 .* 'exit\?'"):
         extensive.compile_tree(driver, "")
+
+
+def test_a_player_without_moves_has_one_plan():
+    def rules(state):
+        if state in ("x", "y"):
+            return extensive.terminal({"x": (1, 3), "y": (2, 0)}[state])
+        return extensive.decide(0, "", [("x", "x"), ("y", "y")])
+
+    game = extensive.compile_tree(rules, "")
+    normal = extensive.reduced_normal_form(game)
+    np.testing.assert_array_equal(normal.payoffs, [[[1], [2]], [[3], [0]]])
+    assert normal.labels.actions == (("x", "y"), ("",))
+    still = game.form.trees[1]
+    np.testing.assert_array_equal(extensive.reduced_plans(still), [[1]])
+    np.testing.assert_array_equal(extensive.mixed_strategy(still, jnp.ones(1)), [1])
+    joint = Joint(jnp.asarray([[0.75], [0.25]]))
+    for gains in (
+        extensive.extensive_correlated_gains,
+        extensive.extensive_coarse_correlated_gains,
+    ):
+        np.testing.assert_allclose(jax.jit(gains)(game, joint), [0.75, 0])
+    assert extensive.trigger_gains(game, joint, 1).informed.shape == (0, 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gamejax
-from gamejax import games, learners, metrics, solvers
+from gamejax import games, learners, metrics, sets, solvers
 from gamejax.extensive import compile_tree, decide, library, predictive_cfr_plus, terminal
 from gamejax.regularizers import Entropy, Euclidean
 
@@ -94,6 +94,13 @@ class TestRegularized:
             regularized.expected_payoffs(found.profile), expected, rtol=1e-12
         )
 
+    def test_costs_of_products_add_up(self, found):
+        parts = sets.Product((KUHN.strategy_sets[0], sets.Simplex(2)))
+        strategy = (found.profile[0], jnp.array([0.25, 0.75]))
+        costs = [s.regularization(x, Entropy()) for s, x in zip(parts.sets, strategy, strict=True)]
+        np.testing.assert_allclose(parts.regularization(strategy, Entropy()), sum(costs))
+        np.testing.assert_allclose(costs[1], 0.25 * np.log(0.25) + 0.75 * np.log(0.75))
+
     def test_magnetic_mirror_descent_has_it_as_fixed_point(self, found, magnetic):
         """With its magnet where the dilated entropy is least, which is not at uniform behaviors."""
         reached = [x[0] for x in magnetic.solution.profile]
@@ -156,26 +163,18 @@ class TestGradients:
 
     def test_against_finite_differences(self, problem):
         at, ways, weights = problem
+        steps = self.WIDTH * jnp.array([0.0, 1.0, -1.0])
+        points = jax.tree.map(lambda x, d: jnp.concatenate([x + s * d for s in steps]), at, ways)
 
-        def derivative(point, way, own):
-            def value(p):
-                return self.outcome(p, own, gamejax.Implicit())
+        def value(point, own):
+            return self.outcome(point, own, gamejax.Implicit())
 
-            slope, result = jax.grad(value, has_aux=True)(point)
-            products = jax.tree.map(jnp.vdot, slope, way)
-            return jax.tree.reduce(jnp.add, products), result
-
-        reverse, result = jax.jit(jax.vmap(derivative))(at, ways, weights)
+        both = jax.jit(jax.vmap(jax.value_and_grad(value, has_aux=True)))
+        (values, result), slopes = both(points, jnp.concatenate([weights] * 3))
         assert (result == gamejax.RESULTS.successful).all()
-        ends = [
-            jax.tree.map(lambda x, d, s=sign: x + s * self.WIDTH * d, at, ways) for sign in (1, -1)
-        ]
-        both = jax.tree.map(lambda *x: jnp.concatenate(x), *ends)
-        values, _ = jax.jit(jax.vmap(lambda p, w: self.outcome(p, w, None)))(
-            both, jnp.concatenate([weights, weights])
-        )
-        difference = (values[:3] - values[3:]) / (2 * self.WIDTH)
-        np.testing.assert_allclose(reverse, difference, rtol=1e-6, atol=1e-7)
+        products = jax.tree.map(lambda s, d: (s[:3] * d).reshape(3, -1).sum(1), slopes, ways)
+        difference = (values[3:6] - values[6:]) / (2 * self.WIDTH)
+        np.testing.assert_allclose(sum(products), difference, rtol=1e-6, atol=1e-7)
 
     @pytest.mark.slow
     def test_unrolling_agrees(self, problem):
@@ -252,6 +251,19 @@ def coins(state):
 PENNIES = compile_tree(coins, "")
 
 
+def test_residual_of_the_tree():
+    """Zero at its equilibrium, the drift of mirror descent elsewhere."""
+    residual = jax.jit(lambda profile: pennies(1.0).residual(profile))
+    mixed = jnp.array([1, 0.4, 0.6])
+    for x in residual((mixed, mixed)):
+        np.testing.assert_allclose(x, 0, atol=1e-15)
+    first, second = residual((mixed, jnp.array([1, 0.5, 0.5])))
+    moved = 0.4 * np.exp(0.5) / (0.4 * np.exp(0.5) + 0.6)
+    np.testing.assert_allclose(first, [0, 0.4 - moved, moved - 0.4], atol=1e-15)
+    np.testing.assert_allclose(second, 0, atol=1e-15)
+
+
+@pytest.mark.slow
 def test_unregularized_equilibria_have_gradients_where_they_are_isolated():
     """x = y = 2 / (4 + bonus) for the first side, by indifference."""
 
@@ -268,10 +280,11 @@ def test_unregularized_equilibria_have_gradients_where_they_are_isolated():
 
 
 def test_one_information_set_each_is_a_matrix_game():
+    """Its logit equilibrium of precision 1, as published."""
     tree = compile_tree(_square, "")
-    found = gamejax.solve(games.regularized(tree, 1.0), LAST, tol=1e-12)
-    np.testing.assert_allclose(found.profile[0][1], 0.4886743, atol=5e-8)
-    np.testing.assert_allclose(found.profile[1][1], 0.3909379, atol=5e-8)
+    profile = (jnp.array([1, 0.4886743, 0.5113257]), jnp.array([1, 0.3909379, 0.6090621]))
+    for x in jax.jit(lambda p: games.regularized(tree, 1.0).residual(p))(profile):
+        np.testing.assert_allclose(x, 0, atol=1e-7)
 
 
 def _square(state):

@@ -24,6 +24,7 @@ from gamejax.calibration import (
     multicalibration_error,
     report,
 )
+from gamejax.calibration._encoding import CategoricalColumn, Encoder
 
 OPTIMIZER = optax.adam(0.01)
 
@@ -164,6 +165,73 @@ def test_a_tree_of_one_question_asks_the_best():
     np.testing.assert_allclose(change[:, 0], np.where(design[3] > 0, *means), rtol=1e-9)
 
 
+def test_a_tree_asks_about_the_own_prediction_and_replays():
+    rng = np.random.default_rng(2)
+    design, scores = jnp.asarray(rng.random((5, 300)) < 0.5), rng.dirichlet([1, 1], 300)
+    residuals = (scores[:, 1:] >= 0.5) * np.where(design[2], 0.6, 0.3)[:, None] - 0.2
+    curvature = np.full((300, 1), 0.25)
+    auditor = TreeAuditor(depth=2, num_levels=4, ridge=0.0)
+    tree, change = auditor.respond(design, *map(jnp.asarray, (scores, residuals, curvature)))
+    assert tree.questions.tolist()[:2] == [6, 2]  # of levels 1/4, 1/2 and 3/4 the second
+    np.testing.assert_allclose(change, residuals / 0.25, rtol=1e-9)
+    np.testing.assert_array_equal(auditor.change(tree, design, jnp.asarray(scores)), change)
+
+
+def test_a_tree_with_a_key_asks_a_share_of_the_questions():
+    rng = np.random.default_rng(3)
+    design = jnp.asarray(rng.random((6, 80)) < 0.5)
+    residuals = jnp.asarray(np.asarray(design[3])[:, None] - 0.5)
+    scores, curvature = jnp.full((80, 2), 0.5), jnp.full((80, 1), 0.25)
+
+    def best(key):
+        auditor = TreeAuditor(depth=1, ridge=0.0, share=0.5)
+        return auditor.respond(design, scores, residuals, curvature, key=key)[0].questions[0]
+
+    asked = jax.vmap(best)(jax.random.split(jax.random.key(0), 400))
+    assert 0.4 < (np.asarray(asked) == 3).mean() < 0.6
+
+
+def test_models_side_by_side_are_those_one_by_one():
+    """Weights with an axis in front: a player for each row, and the same lots for all."""
+    rng = np.random.default_rng(4)
+    targets = jnp.asarray(rng.dirichlet([1, 1, 1], 60))
+    design = jnp.asarray(rng.random((7, 60)) < 0.5)
+    weights = jnp.asarray(rng.random((2, 60)))
+    monitors = jnp.asarray(rng.random((2, 1, 60)))
+    solver = Boosting(TreeAuditor(depth=2, ridge=1.0, share=0.6), 4, 0.5)
+    options = {"tol": 0.0, "max_steps": 4, "check_every": 4, "key": jax.random.key(0)}
+    both = gamejax.solve(PredictionGame(targets, design, weights, monitors), solver, **options)
+    assert both.profile[0].shape == (2, 60, 3)
+    for i in range(2):
+        game = PredictionGame(targets, design, weights[i], monitors[i])
+        one = gamejax.solve(game, solver, **options)
+        np.testing.assert_allclose(both.profile[0][i], one.profile[0], rtol=1e-10)
+        np.testing.assert_allclose(both.state.losses[:, i], one.state.losses, rtol=1e-10)
+        scores = np.asarray(one.profile[0])
+        log_losses = -(np.asarray(targets) * np.log(scores)).sum(1)
+        expected = np.average(log_losses, weights=monitors[i, 0])
+        assert float(one.state.losses[4, 1]) == pytest.approx(expected, rel=1e-10)
+        assert float(one.gap) == pytest.approx(np.average(log_losses, weights=weights[i]))
+
+
+def test_categories_missing_and_unknown():
+    values = np.array(["a", float("nan"), "b", None, "a", "c"], object)
+    outcome = np.eye(2)[[0, 1, 0, 1, 0, 1]]
+    column = CategoricalColumn.learn(values, outcome)
+    assert set(column.categories) == {"a", "b", "c", None}
+    groups = column.encode(values, "groups")
+    np.testing.assert_array_equal(groups.sum(0), 1)
+    np.testing.assert_array_equal(groups[:, 1], groups[:, 3])
+    assert not column.encode(np.array(["d"], object), "groups").any()
+    splits = column.encode(np.array(["d", "a", "b"], object), "splits")
+    assert splits.shape == (3, 3)
+    assert not splits[:, 0].any()
+    table = [("x", values), ("y", np.arange(6.0))]
+    matrix = Encoder.learn(table, outcome, "splits")(table, "float32")
+    assert matrix.dtype == bool
+    assert not matrix[-1].any()
+
+
 def test_report_says_what_chance_would_give(fitted):
     table, labels, base = people(seed=4)
     found = fitted.report(table, labels, base_scores=base, num_draws=99)
@@ -240,6 +308,10 @@ def test_arguments_that_cannot_be_used(options, given, words):
 
 
 def test_more_arguments_that_cannot_be_used(fitted):
+    with pytest.raises(ValueError, match="share must be above 0"):
+        TreeAuditor(share=0.0)
+    with pytest.raises(ValueError, match="depth must be an integer from 1"):
+        TreeAuditor(depth=0)
     features = np.ones((20, 2))
     with pytest.raises(ValueError, match="at least 2 classes"):
         Multicalibrator().fit(features, np.zeros(20))

@@ -15,6 +15,9 @@ UNKNOWN = {r"\\arg(?=\\m)": r"\\operatorname{arg}", r"\\\s": r"\\ ",
            r"(\\[Bb]igg?[lr]?)\\langle": r"\1⟨", r"(\\[Bb]igg?[lr]?)\\rangle": r"\1⟩"}  # fmt: skip
 """What the converter does not know, and other ways to say it."""
 
+LONG = 90
+"""Inline formulas of more characters stand on a line of their own."""
+
 
 def on_page_content(html: str, *, page: Any, config: Any, files: Any) -> str:
     """Replace each formula that the Markdown extension marked."""
@@ -31,6 +34,9 @@ def on_page_content(html: str, *, page: Any, config: Any, files: Any) -> str:
             return match[0]
         if "\\" in re.sub(r"<[^>]*>", "", found):
             log.warning("%s: unknown command in the formula %s", page.url, latex)
+        if display == "block" or len(latex) > LONG:
+            # MathML does not break into lines: wide formulas scroll by themselves.
+            return f'<span class="formula">{found}</span>'
         return found
 
     return FORMULA.sub(formula, html)

@@ -19,8 +19,7 @@ def on_config(config: Any) -> Any:
     """List the pages where the navigation says `reference/`."""
     for section in config.nav:
         if "reference/" in section.values():
-            pages = [{name: f"reference/{name}.md"} for name in modules()]
-            section.update(dict.fromkeys(section, pages))
+            section[next(iter(section))] = [{n: f"reference/{n}.md"} for n in modules()]
     return config
 
 
@@ -44,15 +43,15 @@ def modules() -> dict[str, Path]:
 
 
 def contents(path: Path) -> dict[str, str]:
-    """Docstrings of a module's public names, in its order."""
+    """Docstrings of a module's public names."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = {}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gamejax."):
             for alias in node.names:
-                source = file_of(str(node.module))
-                if alias.asname == alias.name and source.name != "__init__.py":
-                    found[alias.name] = described(source, alias.name)
+                # A public module is the home of its names, and has their entries.
+                if alias.asname == alias.name and "._" in str(node.module):
+                    found[alias.name] = described(file_of(str(node.module)), alias.name)
     if path.name != "__init__.py":
         found |= {n: text for n, text in definitions(path).items() if not n.startswith("_")}
     return found
@@ -96,7 +95,7 @@ def text_of(name: str, path: Path) -> str:
     introduction = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     if not introduction:
         log.warning("%s has no docstring", name)
-    public = contents(path)
+    public = dict(sorted(contents(path).items(), key=lambda item: item[0].lower()))
     lines = [f"# {name}", "", introduction, "", "| name | what it is |", "| --- | --- |"]
     for own, text in public.items():
         if not text:

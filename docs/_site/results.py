@@ -27,7 +27,7 @@ def on_config(config: Any) -> Any:
     pages.remove("README.md")
     for section in config.nav:
         if f"{FOLDER}/" in section.values():
-            section.update(dict.fromkeys(section, [f"{FOLDER}/{name}" for name in pages]))
+            section[next(iter(section))] = [f"{FOLDER}/{name}" for name in pages]
     return config
 
 

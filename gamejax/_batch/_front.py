@@ -138,6 +138,7 @@ def solve_batch(
     task = Task(gap, float(tol), int(max_steps), int(check_every), key, chunk)
     crew, labels = crew_of(mesh), None
     if isinstance(games, AbstractGame):
+        games.check()
         stack, labels = without_labels(games)
         works = [work_on_stack(stack, solver, init)]
     elif isinstance(games, list | tuple):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -11,7 +12,7 @@ from gamejax._types import Profile, Scalar, Strategy
 from gamejax.calibration._game import MulticalibrationGame, selection_error
 from gamejax.games import AbstractGame
 from gamejax.learners import AbstractLearner, BestResponse
-from gamejax.solvers import AbstractSolver, Best, SelfPlay
+from gamejax.solvers import AbstractSolver, Last, SelfPlay
 from gamejax.solvers._self_play import SelfPlayState
 
 
@@ -25,12 +26,16 @@ class AuditState(eqx.Module):
         errors: multicalibration errors of each round's predictions on the points audited and on
             every monitored set, `(rounds, 1 + monitors)`; infinite for rounds not played.
         biases: the sum over rounds of the biases of all cells.
+        best: the profile of least error so far, by which rounds are compared.
+        least: that error.
     """
 
     play: SelfPlayState
     responses: Array
     errors: Float[Array, "rounds sets"]
     biases: Float[Array, "groups levels coordinates"]
+    best: tuple[Strategy, ...]
+    least: Scalar
 
 
 class Audit(AbstractSolver):
@@ -62,7 +67,7 @@ class Audit(AbstractSolver):
     def _self_play(self) -> SelfPlay:
         return SelfPlay(
             (self.learner, self.auditor),
-            averaging=Best(selection_error),
+            averaging=Last(),
             alternating=self.responds,
             order=(1, 0) if self.responds else None,
         )
@@ -88,7 +93,8 @@ class Audit(AbstractSolver):
             responses = jnp.zeros((self.num_rounds, *mixture.shape), dtype) * zero
         errors = jnp.full((self.num_rounds, 1 + game.monitors.shape[0]), jnp.inf, dtype) + zero
         shape = game.objectives.shape(scores.shape[-1])
-        return AuditState(play, responses, errors, jnp.zeros(shape[:-1], dtype) * zero)
+        biases = jnp.zeros(shape[:-1], dtype) * zero
+        return AuditState(play, responses, errors, biases, play.strategies, jnp.inf + zero)
 
     def step(self, game: Any, state: AuditState, *, key: PRNGKeyArray | None) -> AuditState:
         number = state.play.step
@@ -99,15 +105,23 @@ class Audit(AbstractSolver):
         said = mixture
         if self.responds:
             said = jnp.argmax(play.strategies[1]).astype(jnp.int32)
+        # The errors are at hand, so this is `Best` without computing them again.
+        error = errors[min(1, len(errors) - 1)]
+        better = error < state.least
+        kept = jax.tree.map(
+            lambda new, old: jnp.where(better, new, old), state.play.strategies, state.best
+        )
         return AuditState(
             play,
             state.responses.at[number].set(said),
             state.errors.at[number].set(jnp.stack(errors)),
             state.biases + now.violations,
+            kept,
+            jnp.where(better, error, state.least),
         )
 
     def profile(self, state: AuditState) -> Profile:
-        return self._self_play.profile(state.play)
+        return state.best
 
     def certificate(self, game: AbstractGame, profile: Profile) -> Scalar:
         """The multicalibration error on the points that choose the round, recomputed."""

@@ -19,8 +19,8 @@ from gamejax.calibration._level_sets import Levels, coordinates
 class AbstractAuditor(eqx.Module):
     """A learner of residuals over features, with the point's own prediction among them.
 
-    `encoding` says which matrix of features it reads: `"splits"` of shape `(questions, points)`,
-    answers 0 or 1 to yes-no questions; `"dense"`, `(points, columns)`, standardized numbers and
+    `encoding` says which matrix of features it reads: `"splits"`, `(questions, points)`, booleans,
+    the answers to yes-no questions; `"dense"`, `(points, columns)`, standardized numbers and
     one-hot categories; `"groups"`, `(points, groups)`.
     """
 

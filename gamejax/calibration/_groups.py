@@ -45,11 +45,11 @@ class Membership(eqx.Module):
 
     def cells(
         self, codes: Int[Array, "points coordinates"], num_levels: int
-    ) -> Int[Array, "points most coordinates"]:
+    ) -> Int[Array, "points coordinates most"]:
         """The cell (group, level set, coordinate) in which each point is counted, as a number."""
         width = codes.shape[-1]
-        cells = self.members[:, :, None] * num_levels + codes[:, None, :]
-        return cells * width + jnp.arange(width, dtype=jnp.int32)[None, None, :]
+        cells = self.members[:, None, :] * num_levels + codes[:, :, None]
+        return cells * width + jnp.arange(width, dtype=jnp.int32)[None, :, None]
 
     def sums(
         self,
@@ -59,7 +59,7 @@ class Membership(eqx.Module):
     ) -> Float[Array, "groups levels coordinates"]:
         """The sum of a quantity over the points of each cell."""
         width = codes.shape[-1]
-        spread = self.shares[:, :, None] * values[:, None, :]
+        spread = self.shares[:, None, :] * values[:, :, None]
         total = jax.ops.segment_sum(
             spread.reshape(-1),
             self.cells(codes, num_levels).reshape(-1),
@@ -73,8 +73,16 @@ class Membership(eqx.Module):
         codes: Int[Array, "points coordinates"],
     ) -> Float[Array, "points coordinates"]:
         """For each point the sum of a table over the cells in which it is counted."""
-        found = jnp.take(table.reshape(-1), self.cells(codes, table.shape[1]))
-        return (self.shares[:, :, None] * found).sum(1)
+        coordinate = jnp.arange(codes.shape[-1], dtype=jnp.int32)[None, :]
+
+        def one_more(total: Array, entry: tuple[Array, Array]) -> tuple[Array, None]:
+            member, share = entry
+            found = table[member[:, None], codes, coordinate]
+            return total + share[:, None] * found, None
+
+        # One after the other: sums over short axes of many points are slow on CPUs.
+        zero = self.shares[:, :1] * table[:1, 0]
+        return jax.lax.scan(one_more, jnp.zeros_like(zero), (self.members.T, self.shares.T))[0]
 
     def mass(self, weights: Float[Array, " points"]) -> Float[Array, " groups"]:
         """The weight of each group."""

@@ -3,7 +3,6 @@
 import inspect
 from typing import Any, Literal, Self
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,8 +17,11 @@ from gamejax.calibration._multicalibration_error import as_targets
 from gamejax.calibration._report import MulticalibrationReport, report
 from gamejax.calibration._trees import TreeAuditor
 
-_BLOCK = 16
+_BLOCK = 8
 """Rounds between two looks at the losses held out."""
+
+_ROOM = 32
+"""Complaints are kept in multiples of this, so that few programs replay them."""
 
 
 class Multicalibrator:
@@ -66,9 +68,9 @@ class Multicalibrator:
         *,
         auditor: Literal["trees", "linear", "groups"] | AbstractAuditor = "trees",
         num_rounds: int = 400,
-        learning_rate: float = 0.1,
+        learning_rate: float = 0.3,
         num_folds: int = 4,
-        patience: int = 32,
+        patience: int = 16,
         refit: Literal["average", "all"] = "average",
         num_cuts: int = 31,
         random_state: int = 0,
@@ -262,7 +264,7 @@ class Multicalibrator:
             raise ValueError("X and groups are both None; at least one must have columns.")
         if self.auditor_.encoding != "groups":
             scores = np.asarray(to_point(base, "log-odds"))
-            table += [(f"score {j}", scores[:, j]) for j in range(scores.shape[1])]
+            table += [(f"score {j}", row) for j, row in enumerate(scores)]
         return table
 
     def _base(self, features: Any, base_scores: Any, num_points: int) -> Array:
@@ -292,51 +294,38 @@ class Multicalibrator:
             self.num_folds, 1
         )
         held = folds == np.arange(-own, self.num_folds)[:, None]
-        weights = jnp.where(held, 0, game.weights[None])
-        monitors = jnp.where(held, game.weights[None], 0)[:, None]
-        keys = jax.random.split(jax.random.key(self.random_state), lanes)
+        every = jnp.broadcast_to(game.weights, held.shape)
+        side_by_side = PredictionGame(
+            game.targets, game.design,
+            jnp.where(held, 0, every), jnp.where(held, every, 0)[:, None],
+        )  # fmt: skip
+        start = jnp.broadcast_to(base, (lanes, *base.shape))
+        key = jax.random.key(self.random_state)
         solver = Boosting(self.auditor_, self.num_rounds, self.learning_rate)
-        runs, losses, best = None, np.zeros((1, lanes, 2)), 0
+        run: Any = (start,)
+        losses, best = np.zeros((1, lanes, 2)), 0
         for done in range(0, self.num_rounds, _BLOCK):
             count = min(_BLOCK, self.num_rounds - done)
-            runs = _advance(game, solver, base, weights, monitors, keys, runs, count)
-            losses = np.moveaxis(np.asarray(runs.state.losses), 0, 1)[: done + count + 1]
+            run = solve(
+                side_by_side, solver, tol=0.0, max_steps=count, check_every=count, key=key, init=run
+            )
+            losses = np.asarray(run.state.losses)[: done + count + 1]
             if self.num_folds:
                 best = int(losses[:, own:, 1].mean(1).argmin())
                 if done + count - best >= self.patience:
                     break
             else:
                 best = done + count
-        assert runs is not None
         kept = slice(0, 1) if own else slice(None)
         learned = losses[:, kept, 0].mean(1)
         held_out = losses[:, own:, 1].mean(1) if self.num_folds else learned
         self.losses_ = np.stack([learned, held_out], axis=1)
         self.num_rounds_ = best
-        used = slice(0, max(1, -(-best // _BLOCK) * _BLOCK))
-        complaints = jax.tree.map(lambda leaf: leaf[kept, used], runs.state.complaints)
+        used = slice(0, max(1, -(-best // _ROOM) * _ROOM))
+        complaints = jax.tree.map(
+            lambda leaf: jnp.moveaxis(leaf[used, kept], 0, 1), run.state.complaints
+        )
         self.predictor_ = Boosted(self.auditor_, complaints, self.learning_rate)
-
-
-@jax.jit
-def _advance(
-    game: PredictionGame,
-    solver: Boosting,
-    base: Array,
-    weights: Array,
-    monitors: Array,
-    keys: Array,
-    runs: Any,
-    count: int,
-) -> Any:
-    """So many more rounds of every lane; one program."""
-
-    def one(weight: Array, monitor: Array, key: Array, run: Any) -> Any:
-        own = eqx.tree_at(lambda g: (g.weights, g.monitors), game, (weight, monitor))
-        init = (base,) if run is None else run
-        return solve(own, solver, tol=0.0, max_steps=count, check_every=count, key=key, init=init)
-
-    return jax.vmap(one)(weights, monitors, keys, runs)
 
 
 @jax.jit

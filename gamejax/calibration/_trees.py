@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from gamejax._numerics import safe_divide
+from gamejax._checks import check_count
+from gamejax._numerics import HIGHEST, safe_divide, uniform
 from gamejax._types import Scalar
 from gamejax.calibration._auditors import AbstractAuditor
 from gamejax.calibration._encoding import Encoding
@@ -25,29 +25,40 @@ class TreeAuditor(AbstractAuditor):
     r"""A regression tree of residuals, one question per node, Newton values in the leaves.
 
     Questions are the rows of the design and, for each coordinate, whether the point's own
-    prediction is at least $v/m$. A split's gain is
+    prediction is at least $v/m$, $0 < v < m$. A split's gain is
     $G_l^2/(H_l + \lambda) + G_r^2/(H_r + \lambda)$ with $G$ and $H$ the sums of residuals and
     curvatures, summed over coordinates; a leaf asks for $G/(H + \lambda)$. The sums of all
     questions are one product of the design with the residuals of the nodes; of two siblings the
-    second follows from the parent. Under `vmap` over weights (folds, seeds) it stays one product.
+    second follows from the parent. Under `vmap` over weights (folds, seeds) it stays one product
+    while the key is the same.
 
     Args:
         depth: levels of questions; $2^{depth}$ leaves.
-        num_levels: $m$.
+        num_levels: $m$; 1: no questions about the point's own prediction. The scores to correct are
+            among the features of a `Multicalibrator`.
         ridge: $\lambda \ge 0$, in curvature of points.
         least: the smallest curvature of a side of a split.
         share: the part of the questions, drawn anew for every tree, that may be asked; all of them
             where no key is given.
+
+    Raises:
+        ValueError: `share` is not in (0, 1], or `depth` or `num_levels` is below 1.
 
     References:
         chen2016; hebertjohnson2018.
     """
 
     depth: int = eqx.field(static=True, default=3)
-    num_levels: int = eqx.field(static=True, default=4)
-    ridge: float | Scalar = 5.0
+    num_levels: int = eqx.field(static=True, default=1)
+    ridge: float | Scalar = 20.0
     least: float | Scalar = 0.2
-    share: float | Scalar = 0.3
+    share: float = eqx.field(static=True, default=0.4)
+
+    def __check_init__(self) -> None:
+        check_count(self.depth, "depth", 1)
+        check_count(self.num_levels, "num_levels", 1)
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, got {self.share}.")
 
     @property
     def encoding(self) -> Encoding:
@@ -57,46 +68,52 @@ class TreeAuditor(AbstractAuditor):
         self, design: Array, scores: Array, residuals: Array, curvature: Array,
         *, key: PRNGKeyArray | None = None,
     ) -> tuple[Tree, Array]:  # fmt: skip
-        own = self._own(scores)
         width = residuals.shape[1]
         data = jnp.concatenate([residuals, curvature], axis=1).T
-        masks = [jnp.ones_like(data[0])]
-        sums = _answers(design, own, data)[None]
-        total = data.sum(1)[None]
-        asked, allowed = [], jnp.ones(sums.shape[1], bool)
-        if key is not None:
-            allowed = jax.random.bernoulli(key, self.share, allowed.shape)
+        own = self._own(scores)
+        drawn, allowed = self._draw(design.shape[0], own.shape[0], key)
+        table = design[drawn].astype(data.dtype)
+        numbers = jnp.concatenate([drawn, design.shape[0] + jnp.arange(len(own), dtype=jnp.int32)])
+        sums, total = _answers(table, own, data[None]), data.sum(1)[None]
+        asked, answers = [], []
+        masks = [jnp.ones(data.shape[1], bool)]
         for level in range(self.depth):
             gain = jnp.where(allowed[None], self._gain(sums, total[:, None, :], width), -jnp.inf)
             best = jnp.argmax(gain, axis=1).astype(jnp.int32)
-            asked.append(best)
-            yes = _rows(design, own, best)
+            asked.append(numbers[best])
+            answers.append(_rows(table, own, best))
             left = jnp.take_along_axis(sums, best[:, None, None], axis=1)[:, 0]
             total = _interleave(left, total - left)
-            masks = _split(masks, yes)
             if level + 1 < self.depth:
-                lefts = (jnp.stack(masks[::2])[:, None, :] * data[None]).reshape(-1, data.shape[1])
-                found = _answers(design, own, lefts).reshape(-1, len(best), data.shape[0])
-                found = jnp.moveaxis(found, 1, 0)
+                pairs = zip(masks, answers[-1], strict=True)
+                masks = [side for m, yes in pairs for side in (m & yes, m & ~yes)]
+                lefts = jnp.stack([jnp.where(m, data, 0) for m in masks[::2]])
+                found = _answers(table, own, lefts)
                 sums = _interleave(found, sums - found)
         values = safe_divide(total[:, :width], total[:, width:] + self.ridge)
-        return Tree(jnp.concatenate(asked), values), _at_leaves(masks, values)
+        return Tree(jnp.concatenate(asked), values), _at_leaves(answers, values)
 
     def change(self, complaint: Tree, design: Array, scores: Array) -> Array:
-        yes = _rows(design, self._own(scores), complaint.questions)
-        masks, first = [jnp.ones_like(yes[0])], 0
-        for _ in range(self.depth):
-            level = yes[first : first + len(masks)]
-            first += len(masks)
-            masks = _split(masks, level)
-        return _at_leaves(masks, complaint.values)
+        rows = _rows(design, self._own(scores), complaint.questions)
+        answers = [rows[2**level - 1 : 2 ** (level + 1) - 1] for level in range(self.depth)]
+        return _at_leaves(answers, complaint.values)
 
-    def _own(self, scores: Array) -> Float[Array, "levels points"]:
+    def _draw(
+        self, fixed: int, own: int, key: PRNGKeyArray | None
+    ) -> tuple[Int[Array, " drawn"], Bool[Array, " questions"]]:
+        """The rows of the design that are looked at, and which questions may be asked."""
+        if key is None:
+            return jnp.arange(fixed, dtype=jnp.int32), jnp.ones(fixed + own, bool)
+        lots = uniform(key, jnp.float32, (fixed + own,))
+        count = max(1, round(self.share * fixed))
+        drawn = jnp.argsort(lots[:fixed])[:count].astype(jnp.int32)
+        return drawn, jnp.concatenate([jnp.ones(count, bool), lots[fixed:] < self.share])
+
+    def _own(self, scores: Array) -> Bool[Array, "levels points"]:
         """Whether each coordinate of the prediction reaches each level."""
         own = coordinates(scores).T
-        edges = jnp.arange(1, max(self.num_levels, 2), dtype=own.dtype) / max(self.num_levels, 2)
-        reached = own[:, None, :] >= edges[None, :, None]
-        return reached.reshape(-1, own.shape[1]).astype(own.dtype)
+        edges = jnp.arange(1, self.num_levels, dtype=own.dtype) / self.num_levels
+        return (own[:, None, :] >= edges[None, :, None]).reshape(-1, own.shape[1])
 
     def _gain(self, left: Array, total: Array, width: int) -> Array:
         """The gain of every question in every node; minus infinity where a side is too small."""
@@ -109,28 +126,32 @@ class TreeAuditor(AbstractAuditor):
         return jnp.where(smallest >= self.least, gain, -jnp.inf)
 
 
-def _answers(design: Array, own: Array, data: Array) -> Array:
-    """For each question the sums of the rows of `data` over the points that say yes."""
-    return jnp.concatenate([design @ data.T, own @ data.T], axis=0)
+def _answers(table: Array, own: Array, data: Array) -> Float[Array, "nodes questions sums"]:
+    """Of every node the sums of the rows of its `data` over the points that say yes."""
+    rows = data.reshape(-1, data.shape[-1])
+    found = [jnp.matmul(t, rows.T, precision=HIGHEST) for t in (table, own.astype(rows.dtype))]
+    return jnp.moveaxis(jnp.concatenate(found).reshape(-1, *data.shape[:2]), 0, 1)
 
 
-def _rows(design: Array, own: Array, questions: Array) -> Array:
+def _rows(table: Array, own: Array, questions: Array) -> Bool[Array, "questions points"]:
     """The answers of all points to some questions."""
-    last = design.shape[0] - 1
-    fixed = design[jnp.minimum(questions, last)]
-    current = own[jnp.clip(questions - design.shape[0], 0, own.shape[0] - 1)]
+    last = table.shape[0] - 1
+    fixed = table[jnp.minimum(questions, last)].astype(bool)
+    if not len(own):
+        return fixed
+    current = own[jnp.clip(questions - last - 1, 0, len(own) - 1)]
     return jnp.where((questions <= last)[:, None], fixed, current)
 
 
-def _split(masks: list[Array], yes: Array) -> list[Array]:
-    """The points of each node that say yes, and those that say no."""
-    return [half for m, y in zip(masks, yes, strict=True) for half in (m * y, m * (1 - y))]
-
-
-def _at_leaves(masks: list[Array], values: Array) -> Float[Array, "points coordinates"]:
-    """What the leaf of each point asks for; term by term, so that no mask is written to memory."""
-    columns = [sum(m * v for m, v in zip(masks, own, strict=True)) for own in values.T]
-    return jnp.stack([jnp.asarray(c) for c in columns], axis=1)
+def _at_leaves(answers: list[Array], values: Array) -> Float[Array, "points coordinates"]:
+    """What the leaf of each point asks for; choices from the last level up, no gathers."""
+    columns = []
+    for own in values.T:
+        found = list(own)
+        for yes in reversed(answers):
+            found = [jnp.where(y, found[2 * i], found[2 * i + 1]) for i, y in enumerate(yes)]
+        columns.append(found[0])
+    return jnp.stack(columns, axis=1)
 
 
 def _interleave(first: Array, second: Array) -> Array:

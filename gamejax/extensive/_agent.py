@@ -43,6 +43,11 @@ class AgentFormGame(AbstractGame):
     game: SequenceFormGame
     presence: SequenceFormGame
 
+    def __init__(
+        self, game: SequenceFormGame, presence: SequenceFormGame, *, labels: Labels | None = None
+    ):
+        self.game, self.presence, self.labels = game, presence, labels
+
     @property
     def strategy_sets(self) -> tuple[Simplex, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Each player's behaviors: a simplex with one block per information set."""
@@ -74,10 +79,17 @@ class AgentFormGame(AbstractGame):
         )
 
     def utility(self, player: int, profile: tuple[Behaviors, ...]) -> Utility:
-        treeplex, plans = self.game.strategy_sets[player], self.plans(profile)
+        return self._utility(player, profile[player], self.plans(profile))
+
+    def utilities(self, profile: tuple[Behaviors, ...]) -> tuple[Utility, ...]:
+        plans = self.plans(profile)
+        return tuple(self._utility(i, own, plans) for i, own in enumerate(profile))
+
+    def _utility(self, player: int, own: Behaviors, plans: tuple[Array, ...]) -> Utility:
+        treeplex = self.game.strategy_sets[player]
         if not treeplex.tree.num_sets:
-            return jnp.zeros_like(profile[player])
-        values = treeplex.counterfactual_values(self.game.utility(player, plans), profile[player])
+            return jnp.zeros_like(own)
+        values = treeplex.counterfactual_values(self.game.utility(player, plans), own)
         return safe_divide(values, self._reach(player, treeplex, plans))
 
     def reach(self, player: int, profile: tuple[Behaviors, ...]) -> Float[Array, " sets"]:
@@ -122,7 +134,7 @@ def agent_form(game: SequenceFormGame) -> AgentFormGame:
     require_tree(game, "agent_form")
     ones = jnp.ones_like(game.payoffs)
     presence = SequenceFormGame(_everywhere(game.form), ones, game.chance)
-    return AgentFormGame(game=game, presence=presence, labels=game.labels)
+    return AgentFormGame(game, presence, labels=game.labels)
 
 
 def require_tree(game: Any, function: str) -> None:

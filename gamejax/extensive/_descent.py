@@ -1,7 +1,7 @@
 """Walks down the tree of histories that draw some moves and follow all branches of the others."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,31 +12,41 @@ from gamejax.extensive._form import SequenceForm
 from gamejax.extensive._history import LEAF, NATURE, History
 
 
+class Nodes(NamedTuple):
+    """What is known of nodes, one entry each.
+
+    Attributes:
+        mover: who moves, or `NATURE`, or `LEAF`.
+        drawn: 1 where the branch is drawn, else 0.
+        num_branches: how many branches there are.
+        first: the node of the next depth to which branch 0 leads.
+        weights: where the weights of the branches begin; see `Descent`.
+        leaf: which leaf it is; one past the last for other nodes.
+    """
+
+    mover: Any
+    drawn: Any
+    num_branches: Any
+    first: Any
+    weights: Any
+    leaf: Any
+
+
 class Depth(NamedTuple):
     """The nodes of one depth, in slots: a slot holds one of several nodes, or none.
 
-    Slots are told apart by the branches that were followed on the way. The last node of the tables
-    is "none": no branches, no leaf.
+    Slots are told apart by the branches that were followed on the way.
 
     Attributes:
-        mover: who moves at each node, or `NATURE`, or `LEAF`.
-        drawn: whether its branch is drawn.
-        num_branches: how many branches it has.
-        first: the node of the next depth to which branch 0 leads.
-        weights: where the weights of its branches begin; see `Descent`.
-        leaf: which leaf it is; one past the last for other nodes.
+        table: `Nodes` side by side, shape `(nodes + 1, 6)`; the last is "none": no branches, no
+            leaf.
         width: most branches of a drawn move; 0 where none is drawn.
         num_slots: how many slots there are.
         ends: the slots in which the game may end.
         parent, branch: for each slot of the next depth the slot above, and the branch followed.
     """
 
-    mover: np.ndarray
-    drawn: np.ndarray
-    num_branches: np.ndarray
-    first: np.ndarray
-    weights: np.ndarray
-    leaf: np.ndarray
+    table: np.ndarray
     width: int
     num_slots: int
     ends: np.ndarray
@@ -90,26 +100,25 @@ def walk_down(
     nodes, reach = jnp.zeros((1,), jnp.int32), jnp.ones_like(weights, shape=(1,))
     leaves, reaches = [], []
     for depth, below in zip(descent.depths, [*descent.depths[1:], None], strict=True):
+        here = Nodes(*look(depth.table, nodes).T)
         if len(depth.ends):
-            leaves.append(look(depth.leaf, nodes[depth.ends]))
+            leaves.append(here.leaf[depth.ends])
             reaches.append(reach[depth.ends])
         if below is None:
             break
         branch = jnp.asarray(depth.branch)
-        lost = jnp.zeros_like(branch, dtype=bool)
+        exists = branch < here.num_branches[depth.parent]
         if depth.width:
-            found = _branch_weights(depth, nodes, weights, explorer, exploration)
+            found = _branch_weights(here, depth.width, weights, explorer, exploration)
             picked, chance = _draw(found, noise[used : used + depth.num_slots])
             used += depth.num_slots
-            drawn = look(depth.drawn, nodes)[depth.parent]
-            # What is drawn goes on in the slot of branch 0.
-            lost = drawn & (branch > 0)
-            branch = jnp.where(drawn, picked[depth.parent], branch)
             if explorer is not None:
-                reach = jnp.where(look(depth.mover, nodes) == explorer, reach * chance, reach)
-        exists = (branch < look(depth.num_branches, nodes)[depth.parent]) & ~lost
-        onward = look(depth.first, nodes)[depth.parent] + branch
-        nodes = jnp.where(exists, onward, len(below.mover) - 1)
+                reach = jnp.where(here.mover == explorer, reach * chance, reach)
+            # What is drawn goes on in the slot of branch 0.
+            drawn = here.drawn[depth.parent] > 0
+            exists = exists & (~drawn | (branch == 0))
+            branch = jnp.where(drawn, picked[depth.parent], branch)
+        nodes = jnp.where(exists, here.first[depth.parent] + branch, len(below.table) - 1)
         reach = reach[depth.parent]
     return Reached(jnp.concatenate(leaves), jnp.concatenate(reaches))
 
@@ -120,24 +129,24 @@ def look(table: np.ndarray | Array, index: Array) -> Array:
 
 
 def _branch_weights(
-    depth: Depth,
-    nodes: Int[Array, " slots"],
+    here: Nodes,
+    width: int,
     weights: Float[Array, " weights"],
     explorer: int | None,
     exploration: Scalar | float,
 ) -> Float[Array, "slots width"]:
     """Weights of the branches at these nodes; the explorer's are its probabilities."""
-    offsets = np.arange(depth.width, dtype=np.int32)[None]
-    count = look(depth.num_branches, nodes)[:, None]
+    offsets = np.arange(width, dtype=np.int32)[None]
+    count = here.num_branches[:, None]
     exists = offsets < count
-    found = jnp.where(exists, look(weights, look(depth.weights, nodes)[:, None] + offsets), 0)
+    found = jnp.where(exists, look(weights, here.weights[:, None] + offsets), 0)
     if explorer is None:
         return found
     total = found.sum(1, keepdims=True)
     uniform = jnp.where(exists, 1 / jnp.maximum(count, 1).astype(weights.dtype), 0)
     behavior = jnp.where(total > 0, found / jnp.where(total > 0, total, 1), uniform)
     explored = (1 - exploration) * behavior + exploration * uniform
-    return jnp.where(look(depth.mover, nodes)[:, None] == explorer, explored, found)
+    return jnp.where(here.mover[:, None] == explorer, explored, found)
 
 
 def _draw(
@@ -164,6 +173,7 @@ def descent(form: SequenceForm, followed: tuple[int, ...]) -> Descent:
     places, nature = _weight_places(form, levels)
     movers, counts = history.player, np.bincount(history.parent[1:], minlength=len(first))
     drawn = (movers != LEAF) & ~np.isin(movers, followed)
+    num_leaves = len(history.payoffs)
     slot, depths = np.zeros(1, np.int64), []
     for nodes, below in zip(levels, [*levels[1:], np.zeros(0, np.int64)], strict=True):
         above = np.repeat(np.arange(len(nodes)), counts[nodes])
@@ -171,15 +181,13 @@ def descent(form: SequenceForm, followed: tuple[int, ...]) -> Descent:
         pairs = np.stack([slot[above], branch])
         _, taken, new = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
         moving = movers[nodes] != LEAF
-        leaf = np.where(moving, len(history.payoffs), history.information[nodes])
+        leaf = np.where(moving, num_leaves, history.information[nodes])
+        known = Nodes(movers[nodes], drawn[nodes], counts[nodes], first[nodes], places[nodes], leaf)
+        none = Nodes(LEAF, 0, 0, 0, 0, num_leaves)
+        table = [np.append(column, last) for column, last in zip(known, none, strict=True)]
         depths.append(
             Depth(
-                mover=_ended(movers[nodes], LEAF),
-                drawn=np.append(drawn[nodes], False),
-                num_branches=_ended(counts[nodes], 0),
-                first=_ended(first[nodes], 0),
-                weights=_ended(places[nodes], 0),
-                leaf=_ended(leaf, len(history.payoffs)),
+                table=np.stack(table, 1).astype(np.int32),
                 width=int(counts[nodes][drawn[nodes]].max(initial=0)),
                 num_slots=int(slot.max()) + 1,
                 ends=np.unique(slot[~moving]),
@@ -189,10 +197,6 @@ def descent(form: SequenceForm, followed: tuple[int, ...]) -> Descent:
         )
         slot = new.reshape(-1)
     return Descent(tuple(depths), nature)
-
-
-def _ended(column: np.ndarray, last: int) -> np.ndarray:
-    return np.append(column, last).astype(np.int32)
 
 
 def _by_depth(history: History) -> tuple[list[np.ndarray], np.ndarray]:

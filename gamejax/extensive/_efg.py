@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gamejax.extensive._form import RecallError
 from gamejax.extensive._game import SequenceFormGame, from_history
 from gamejax.extensive._history import walk
 from gamejax.extensive._imperfect_recall import ImperfectRecallGame
+from gamejax.extensive._recall import forgotten
 from gamejax.extensive._rules import Chance, Decide, Terminal, chance, decide, terminal
 from gamejax.games import Labels
 from gamejax.games._gambit_parts import fill_names, read_heading
 from gamejax.games._gambit_tokens import MAX_EXACT, Token, Tokens, parse_exact
 
-Total = tuple[Fraction, ...]
+Exact = int | Fraction
+Total = tuple[Exact, ...]
 """What each player has been paid so far."""
 
 _WHOLE = re.compile(r"[0-9]{1,18}")
@@ -38,15 +39,15 @@ def parse_efg(tokens: Tokens, dtype: Any) -> SequenceFormGame | ImperfectRecallG
     if tokens.peek().kind == "string":
         tokens.take()  # the comment
     reader = _Reader(tokens, len(players), np.dtype(dtype))
-    history = walk(reader.node, (Fraction(0),) * len(players))
+    history = walk(reader.node, (0,) * len(players))
     token = tokens.peek()
     if token.kind != "end":
         raise tokens.error(f"the end of the file after {reader.num_nodes} nodes", token)
     labels = Labels(title, players)
+    if forgotten(history):
+        return ImperfectRecallGame(history, labels=labels)
     try:
         return from_history(history, labels=labels)
-    except RecallError:
-        return ImperfectRecallGame(history, labels=labels)
     except ValueError as error:
         raise tokens.error("a tree that fits into memory", str(error)) from None
 
@@ -56,7 +57,7 @@ class _Move(NamedTuple):
 
     name: str
     actions: tuple[str, ...]
-    probabilities: tuple[Fraction, ...] = ()
+    probabilities: tuple[Exact, ...] = ()
 
 
 class _Reader:
@@ -70,13 +71,13 @@ class _Reader:
 
     def __init__(self, tokens: Tokens, num_players: int, dtype: np.dtype):
         self.tokens, self.num_players = tokens, num_players
-        self.largest = float(np.finfo(dtype).max)
+        self.largest = int(np.finfo(dtype).max)
         self.number = (
             f"a finite {dtype} number such as 3, -0.5, 2e3 or 3/4 of at most {MAX_EXACT} characters"
         )
         self.num_nodes, self.num_open = 0, 1
         self.moves: dict[tuple[int, int], _Move] = {}
-        self.outcomes: dict[int, Total] = {0: (Fraction(0),) * num_players}
+        self.outcomes: dict[int, Total] = {0: (0,) * num_players}
 
     def node(self, before: Total) -> Terminal | Chance | Decide:
         """The next node of the file; `before` is what has been paid on the way to it."""
@@ -161,7 +162,8 @@ class _Reader:
         return fill_names(names)
 
     def _chances(self, what: str) -> _Move:
-        names, probabilities = [], []
+        names: list[str] = []
+        probabilities: list[Exact] = []
         expected = "an action's name in quotation marks"
         while not names or self.tokens.peek().kind == "string":
             names.append(self.tokens.expect("string", expected))
@@ -170,7 +172,7 @@ class _Reader:
             if probability < 0:
                 raise self.tokens.error("a probability of at least 0", token)
             probabilities.append(probability)
-        total = sum(probabilities, Fraction(0))
+        total = sum(probabilities)
         if total != 1:
             raise self.tokens.error(
                 f"probabilities of {what} that sum to 1",
@@ -179,7 +181,7 @@ class _Reader:
         self.tokens.expect("}", f"{expected} or '}}'")
         return _Move("", fill_names(names), tuple(probabilities))
 
-    def _number(self) -> Fraction:
+    def _number(self) -> Exact:
         token = self.tokens.take()
         value = parse_exact(token.text, self.largest) if token.kind == "word" else None
         if value is None:
@@ -193,6 +195,8 @@ class _Reader:
             self._outcome(token, number)
         if number not in self.outcomes:
             raise self.tokens.error("an outcome that was given before, or its name here", token)
+        if number == 0:
+            return before
         total = tuple(a + b for a, b in zip(before, self.outcomes[number], strict=True))
         if any(abs(payoff) > self.largest for payoff in total):
             raise self.tokens.error("payoffs whose sum is finite", token)
@@ -214,12 +218,12 @@ class _Reader:
         self.tokens.expect("}", f"'}}' after the payoffs of {self.num_players} players")
 
 
-def _shown(numbers: Sequence[Fraction]) -> str:
+def _shown(numbers: Sequence[Exact]) -> str:
     """Numbers in braces, the first few."""
     more = ["..."] if len(numbers) > _MOST_SHOWN else []
     return "{ " + " ".join([*map(_short, numbers[:_MOST_SHOWN]), *more]) + " }"
 
 
-def _short(number: Fraction) -> str:
+def _short(number: Exact) -> str:
     """A number exactly where that is short."""
     return str(number) if len(str(number)) <= 20 else f"{float(number):.6g}"

@@ -220,7 +220,8 @@ def compile_tree(
 
     Raises:
         TypeError, ValueError: the rules are no game; the message says where.
-        RecallError: a player forgets its own past.
+        RecallError: a player forgets its own past; `ImperfectRecallGame(walk(rules, start))` can
+            be evaluated then.
     """
     return from_history(walk(rules, start), labels=labels, keep_zeros=keep_zeros)
 
@@ -251,9 +252,8 @@ def _entries(form: SequenceForm, payoffs: Array, chance: Array) -> Any:
         return jnp.zeros_like(weighted, shape=shape).at[:, entries].add(weighted)
     # In NumPy, as every new tree would have JAX compile its own programs for this.
     weighted = (np.asarray(chance)[None] * np.asarray(payoffs))[:, used]
-    values = np.zeros(shape, weighted.dtype)
-    np.add.at(values, (slice(None), entries), weighted)
-    return values
+    summed = [np.bincount(entries, row, shape[1]) for row in weighted]
+    return np.stack(summed).astype(weighted.dtype)
 
 
 def _merging(

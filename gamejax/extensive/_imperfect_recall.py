@@ -11,8 +11,9 @@ from jaxtyping import Array, Float
 from gamejax._joint import Joint
 from gamejax._numerics import HIGHEST
 from gamejax._types import Scalar
-from gamejax.extensive._form import RecallError, sequence_form
+from gamejax.extensive._form import RecallError
 from gamejax.extensive._history import History
+from gamejax.extensive._recall import forgotten
 from gamejax.games import AbstractGame, Labels
 from gamejax.sets import Simplex
 
@@ -86,7 +87,7 @@ class ImperfectRecallGame(AbstractGame):
     Attributes:
         payoffs: of the leaves, shape `(players, leaves)`.
         chance: probability of each leaf as far as nature decides, shape `(leaves,)`.
-        forgets: who forgets, and at which of its information sets.
+        forgets: who forgets, and at which of its information sets, all pairs.
 
     Raises:
         ValueError: nobody forgets anything; `from_history` makes the game then.
@@ -98,14 +99,11 @@ class ImperfectRecallGame(AbstractGame):
     paths: _Paths = eqx.field(static=True)
     payoffs: Float[Array, "players leaves"]
     chance: Float[Array, " leaves"]
-    forgets: tuple[int, int] = eqx.field(static=True)
+    forgets: tuple[tuple[int, int], ...] = eqx.field(static=True)
 
     def __init__(self, history: History, *, labels: Labels | None = None):
-        try:
-            sequence_form(history)
-        except RecallError as error:
-            self.forgets = error.player, error.number
-        else:
+        self.forgets = tuple(found[:2] for found in forgotten(history))
+        if not self.forgets:
             raise ValueError(
                 "history has perfect recall; gamejax.extensive.from_history(history) makes a game "
                 "of it that can be solved."
@@ -131,7 +129,7 @@ class ImperfectRecallGame(AbstractGame):
         Raises:
             RecallError: always; the message names who forgets, and where.
         """
-        player, number = self.forgets
+        player, number = self.forgets[0]
         where = self.history.information_sets[player][number]
         own = (self.history.player == player) & (self.history.information == number)
         who = f"player {player + 1}"

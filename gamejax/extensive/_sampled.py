@@ -11,7 +11,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from gamejax._types import Scalar, State, Utility
 from gamejax.extensive._descent import descent, look, walk_down
+from gamejax.extensive._form import SequenceForm
 from gamejax.extensive._game import SequenceFormGame
+from gamejax.extensive._names import TreeLabels
 from gamejax.games import AbstractGame
 from gamejax.sets import Treeplex
 
@@ -41,6 +43,16 @@ class SampledGame(AbstractGame):
     def strategy_sets(self) -> tuple[Treeplex, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Each player's realization plans."""
         return self.game.strategy_sets
+
+    @property
+    def form(self) -> SequenceForm:
+        """The tree."""
+        return self.game.form
+
+    @property
+    def names(self) -> TreeLabels:
+        """Names of the players, information sets and actions."""
+        return self.game.names
 
     @property
     def dtype(self) -> Any:
@@ -78,7 +90,7 @@ class SampledGame(AbstractGame):
 
     def num_draws(self, player: int) -> int:
         """How many random numbers an estimate for one player takes."""
-        return descent(self.game.form, self._followed(player)).num_draws
+        return descent(self.form, self.followed(player)).num_draws
 
     def estimate(
         self, player: int, profile: tuple[Array, ...], noise: Float[Array, " draws"]
@@ -91,8 +103,8 @@ class SampledGame(AbstractGame):
             noise: one number per draw, `num_draws(player)` of them; the mean of the estimates over
                 independent uniform ones is `utility(player, profile)`.
         """
-        form = self.game.form
-        walk = descent(form, self._followed(player))
+        form = self.form
+        walk = descent(form, self.followed(player))
         weights = jnp.concatenate([*profile, jnp.asarray(walk.nature, profile[0].dtype)])
         explorer = player if self.sampling == "outcome" else None
         found = walk_down(walk, weights, noise, explorer=explorer, exploration=self.exploration)
@@ -106,7 +118,7 @@ class SampledGame(AbstractGame):
         own = look(_ended(form.sequences[player]), found.leaves)
         return jnp.zeros_like(profile[player]).at[own].add(values)
 
-    def _followed(self, player: int) -> tuple[int, ...]:
+    def followed(self, player: int) -> tuple[int, ...]:
         """Whose moves are followed, all of them, when this player's gradient is estimated."""
         everybody = tuple(range(self.num_players))
         return {"external": (player,), "outcome": (), "chance": everybody}[self.sampling]
@@ -116,7 +128,7 @@ class SampledGame(AbstractGame):
 
         Nothing where there is no leaf.
         """
-        game, drawn = self.game, self.game.form.history.leaf_chances()
+        game, drawn = self.game, self.form.history.leaf_chances()
         paid = game.payoffs.at[player, leaves].get(mode="fill", fill_value=0)
         chance = game.chance.at[leaves].get(mode="fill", fill_value=0)
         drawn = np.append(np.where(drawn > 0, drawn, 1), 1).astype(chance.dtype)
@@ -150,8 +162,8 @@ def sampled(
     with the probabilities with which the tree was made; under others (`with_payoffs`) leaves are
     weighed.
 
-    A round reads few leaves, but moves all information sets: it pays where leaves are many times
-    the sequences, or where payoffs are dear.
+    A round reads few leaves but moves all information sets. In time it pays only where leaves are
+    many times the sequences; counted in leaves read, from early on.
 
     Args:
         game: the tree.

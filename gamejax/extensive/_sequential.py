@@ -55,9 +55,9 @@ def sequential_equilibrium(
     $\lambda \to \infty$ are sequential equilibria: rational at every information set, reached or
     not, under beliefs that are limits of Bayes' rule. It stops at a finite precision, of course:
     `sequential_gap`, of order $1/\lambda$, tells how much any agents gain there, and `gap` how good
-    the extrapolated limit is as a Nash equilibrium. Compute in float64:
-    the branch ends where an information set is reached with a probability too small for the numbers
-    at hand, or where they no longer tell its points apart.
+    the extrapolated limit is as a Nash equilibrium. Compute in float64: the branch ends where an
+    information set is reached with a probability too small for the numbers at hand, or where they
+    no longer tell its points apart.
 
     Each step solves a dense linear system with one unknown per action of any information set: for
     trees with hundreds of these, not thousands. May be mapped with `jax.vmap` over payoffs.
@@ -77,7 +77,7 @@ def sequential_equilibrium(
     require_tree(game, "sequential_equilibrium")
     agents = agent_form(game)
     run = play(agents, LogitHomotopy(max_precision), num_steps, record=branch_point)
-    return _assess(agents, run.records, run.solution.profile, run.solution.result)
+    return _assess(agents, run.records, run.solution.state.best, run.solution.result)
 
 
 @eqx.filter_jit

@@ -40,7 +40,9 @@ def load(
     number of players, names or mere counts of strategies. A tree is a
     `gamejax.extensive.SequenceFormGame`, or an `ImperfectRecallGame` where a player forgets, which
     can be evaluated but not solved. Payoffs at inner nodes are added to those that follow. An
-    information set's `key` is its number in the file.
+    information set's `key` is its number in the file. Leaves that pay nobody are left out of the
+    kernels; where they are to be paid later, take
+    `gamejax.extensive.from_history(game.form.history, keep_zeros=True)`.
 
     Args:
         path: the file, text in UTF-8.

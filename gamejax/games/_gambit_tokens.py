@@ -44,6 +44,7 @@ class Tokens:
         self.text = text.removeprefix("\ufeff")
         self.source = source
         self._position = 0
+        self._ahead: tuple[int, tuple[Token, int]] | None = None
 
     def peek(self) -> Token:
         """The next token, which stays the next one."""
@@ -85,6 +86,12 @@ class Tokens:
         return GameFileError(f"{self.source}:{line}: expected {expected}, found {shown}")
 
     def _match(self) -> tuple[Token, int]:
+        """The next token and where it ends; looked at again, it is not read again."""
+        if self._ahead is None or self._ahead[0] != self._position:
+            self._ahead = self._position, self._read()
+        return self._ahead[1]
+
+    def _read(self) -> tuple[Token, int]:
         match = _TOKEN.match(self.text, self._position)
         assert match is not None  # the pattern covers every character and the end
         kind = match.lastgroup
@@ -110,7 +117,8 @@ def _describe(token: Token) -> str:
 
 def unquote(quoted: str) -> str:
     r"""The text inside quotation marks; `\"` and `\\` are a quotation mark and a backslash."""
-    return re.sub(r'\\(["\\])', r"\1", quoted[1:-1])
+    text = quoted[1:-1]
+    return re.sub(r'\\(["\\])', r"\1", text) if "\\" in text else text
 
 
 def quote(text: str) -> str:
@@ -136,10 +144,13 @@ def parse_number(word: str, largest: float) -> float | None:
     return value if -largest <= value <= largest else None
 
 
-def parse_exact(word: str, largest: float) -> Fraction | None:
+def parse_exact(word: str, largest: int) -> int | Fraction | None:
     """The number that `parse_number` rounds, exactly; `None` also for very long ones."""
     if len(word) > MAX_EXACT or not _NUMBER.fullmatch(word):
         return None
+    if word.isdigit():
+        value = int(word)
+        return value if value <= largest else None
     _, _, exponent = word.lower().partition("e")
     if len(exponent) > 8 or abs(int(exponent or 0)) > _MAX_EXPONENT:
         return None
@@ -147,4 +158,6 @@ def parse_exact(word: str, largest: float) -> Fraction | None:
         value = Fraction(word)
     except ZeroDivisionError:
         return None
+    if value.denominator == 1:
+        value = value.numerator
     return value if abs(value) <= largest else None

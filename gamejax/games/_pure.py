@@ -8,7 +8,7 @@ from gamejax.games._base import AbstractGame
 from gamejax.games._matrix import MatrixGame
 from gamejax.games._normal_form import existing_profiles
 from gamejax.games._transform import to_normal_form
-from gamejax.sets import Simplex
+from gamejax.sets import Simplex, Treeplex
 
 
 def action_masks(game: AbstractGame) -> tuple[Bool[Array, " actions"], ...]:
@@ -19,11 +19,13 @@ def action_masks(game: AbstractGame) -> tuple[Bool[Array, " actions"], ...]:
             not its vertices.
     """
     masks = []
+    tree = ", which gamejax.extensive.reduced_normal_form(game) makes of a tree."
     for player, strategies in enumerate(game.strategy_sets):
         if not (isinstance(strategies, Simplex) and len(strategies.shape) == 1):
             raise TypeError(
                 f"strategy_sets[{player}] is {type(strategies).__name__} of shape "
-                f"{strategies.shape}; pure profiles need a Simplex(n) for every player."
+                f"{strategies.shape}; pure profiles need a Simplex(n) for every player"
+                + (tree if isinstance(strategies, Treeplex) else ".")
             )
         mask = strategies.mask
         masks.append(jnp.ones(strategies.shape, bool) if mask is None else jnp.asarray(mask))

@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from gamejax._joint import Joint
 from gamejax._types import Scalar, Strategy, Utility
-from gamejax.games._base import AbstractGame
+from gamejax.games._base import AbstractGame, Labels
 from gamejax.regularizers import AbstractRegularizer, Entropy
 from gamejax.sets import AbstractStrategySet
 from gamejax.sets._checks import is_concrete
@@ -45,6 +45,11 @@ class RegularizedGame(AbstractGame):
     ) -> Utility:
         slope = strategies.dual(strategy, self.regularizer)
         return jax.tree.map(lambda u, d: u - strength * d, utility, slope)
+
+    @property
+    def names(self) -> Labels | None:
+        """Those of the game."""
+        return self.game.names
 
     def utility(self, player: int, profile: tuple[Strategy, ...]) -> Utility:
         own = self.game.utility(player, profile)

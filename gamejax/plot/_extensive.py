@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
@@ -35,7 +36,7 @@ class _Drawn(NamedTuple):
 
 def game_tree(
     game: SequenceFormGame,
-    profile: Sequence[Array] | None = None,
+    profile: Sequence[ArrayLike] | None = None,
     ax: Axes | None = None,
     *,
     path: Sequence[str] = (),
@@ -101,7 +102,7 @@ def _branch_names(game: SequenceFormGame, node: int) -> tuple[str, ...]:
     return history.information_sets[mover][number].actions
 
 
-def _placed(game: SequenceFormGame, root: int, profile: Sequence[Array] | None) -> _Drawn:
+def _placed(game: SequenceFormGame, root: int, profile: Sequence[ArrayLike] | None) -> _Drawn:
     """The subtree: leaves evenly spaced, every other node in the middle of those below it."""
     history = game.form.history
     inside = np.zeros(len(history.parent), bool)
@@ -127,7 +128,7 @@ def _placed(game: SequenceFormGame, root: int, profile: Sequence[Array] | None) 
     return _Drawn(nodes, across[nodes], down[nodes], None if likely is None else likely[nodes])
 
 
-def _likely(game: SequenceFormGame, profile: Sequence[Array] | None) -> np.ndarray | None:
+def _likely(game: SequenceFormGame, profile: Sequence[ArrayLike] | None) -> np.ndarray | None:
     """How likely the branch to each node is to be taken once its beginning is reached."""
     form, history = game.form, game.form.history
     centers = tuple(s.center(game.dtype) for s in game.strategy_sets)
@@ -138,7 +139,7 @@ def _likely(game: SequenceFormGame, profile: Sequence[Array] | None) -> np.ndarr
         return np.where(history.player[history.parent] == NATURE, likely, np.nan)
     for player, (strategies, plan) in enumerate(zip(game.strategy_sets, profile, strict=True)):
         if strategies.tree.num_sets:
-            behaviors = np.asarray(strategies.behaviors(plan), float)
+            behaviors = np.asarray(strategies.behaviors(jnp.asarray(plan)), float)
             place = np.argsort(form.order[player])
             moved = (history.player[history.parent] == player) & (np.arange(len(likely)) > 0)
             sets = place[history.information[history.parent[moved]]]

@@ -43,8 +43,8 @@ class Ragged:
             self.place[rows] = done + np.arange(len(rows))
             done, cells = done + len(rows), cells + high * len(rows)
         self.items = np.concatenate(items).astype(np.int32)
-        self.place[counts == 0] = done
-        self.has_empty = bool((counts == 0).any())
+        self.has_empty = done < len(counts)
+        self.place[counts == 0] += done * self.has_empty
 
     @property
     def has_padding(self) -> bool:
@@ -58,7 +58,7 @@ class Ragged:
             terms: of `low` and `high` the terms at these places of `items`, 0 where there is none.
         """
         parts = [self._block(terms, *block) for block in self.blocks]
-        if not self.has_empty and len(parts) == 1:
+        if len(parts) == 1 and self.blocks[0][2] == 1 and not self.has_empty:
             return parts[0]
         if self.has_empty:
             parts.append(jnp.zeros_like(parts[0][:1]))
@@ -77,7 +77,13 @@ def take(rows: Array, places: np.ndarray) -> Array:
 
 
 def _ranges(counts: np.ndarray) -> list[tuple[int, int]]:
-    """Which lengths share a block: the cheapest way to cut the sorted lengths into ranges."""
+    """Which lengths share a block: the cheapest way to cut the sorted lengths into ranges.
+
+    Rows of one term or none are one block, already in order. Longer sums are put in order by a
+    gather even if they stand so: without one XLA computes them anew in every kernel that reads them.
+    """
+    if counts.max(initial=0) == 1:
+        return [(0, 1)]
     lengths, numbers = np.unique(counts[counts > 0], return_counts=True)
     cheapest: list[tuple[float, list[tuple[int, int]]]] = [(0.0, [])]
     for high in range(1, len(lengths) + 1):

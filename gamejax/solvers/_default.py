@@ -4,7 +4,7 @@ import math
 
 from gamejax.games import AbstractGame, MatrixGame
 from gamejax.learners import PredictiveRegretMatchingPlus
-from gamejax.sets import Simplex
+from gamejax.sets import Simplex, Treeplex
 from gamejax.solvers._averaging import Quadratic
 from gamejax.solvers._base import AbstractSolver
 from gamejax.solvers._extragradient import Extragradient
@@ -28,12 +28,18 @@ def default_solver(game: AbstractGame) -> AbstractSolver:
     games: the logit homotopy, which almost always ends at an equilibrium; where the players have
     more than 100 actions together, regret matching from eight starts instead, after a look at the
     pure profiles, the best certificate kept: it may stop short of an equilibrium, and says so.
-    Games on other sets than simplices (capped ones, boxes, balls, trees of them): extragradient.
+    Game trees: discounted counterfactual regret minimization, which converges in two-player
+    zero-sum ones and may stop short in others. Games on other sets than simplices (capped ones,
+    boxes, balls): extragradient.
 
     References:
-        dantzig1951, farina2021, turocy2005, korpelevich1976.
+        dantzig1951, farina2021, turocy2005, brown2019, korpelevich1976.
     """
     game.check()
+    if all(isinstance(s, Treeplex) for s in game.strategy_sets):
+        from gamejax.extensive import discounted_cfr  # it imports this package
+
+        return discounted_cfr()
     if not all(isinstance(s, Simplex) for s in game.strategy_sets):
         return Extragradient()
     fast = SelfPlay(PredictiveRegretMatchingPlus(), averaging=Quadratic(), alternating=True)

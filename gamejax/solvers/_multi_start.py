@@ -72,7 +72,7 @@ class MultiStart(AbstractSolver):
         self, game: AbstractGame, state: MultiStartState, *, key: PRNGKeyArray | None
     ) -> MultiStartState:
         runs = jax.vmap(lambda s: self.solver.step(game, s, key=key))(state.runs)
-        profiles = jax.vmap(self.solver.profile)(runs)
+        profiles = jax.vmap(lambda run: self.solver.vouched(game, run))(runs)
         gaps = jax.vmap(lambda x: self.solver.certificate(game, x))(profiles)
         leader = jnp.argmin(jnp.where(jnp.isnan(gaps), jnp.inf, gaps))
         found = jax.tree.map(lambda x: x[leader], profiles), gaps[leader]
