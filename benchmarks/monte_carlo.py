@@ -7,7 +7,7 @@ OpenSpiel's C++ averages in its own way (stochastically, along what it visits). 
 """
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -96,7 +96,7 @@ def open_spiel(name: str, kind: str, iterations: int, game: SequenceFormGame) ->
     )
 
 
-def _averages(game: SequenceFormGame, states: dict[str, Any], policy: Any) -> Any:
+def _averages(game: SequenceFormGame, states: dict[Hashable, Any], policy: Any) -> Any:
     """OpenSpiel's averages; uniform where it never was."""
     found = []
     for sets, own_tree in zip(game.form.history.information_sets, game.form.trees, strict=True):
@@ -108,9 +108,10 @@ def _averages(game: SequenceFormGame, states: dict[str, Any], policy: Any) -> An
     return tuple(found)
 
 
-def _states(root: Any) -> dict[str, Any]:
+def _states(root: Any) -> dict[Hashable, Any]:
     """A state for each information state; what was never visited is known by no other name."""
-    found, stack = {}, [root]
+    found: dict[Hashable, Any] = {}
+    stack = [root]
     while stack:
         state = stack.pop()
         if state.is_player_node():

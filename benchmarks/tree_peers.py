@@ -133,6 +133,11 @@ def open_spiel(name: str, how: str, iterations: int, ours: SequenceFormGame) -> 
     )
 
 
+def _state(key: Any) -> str:
+    """OpenSpiel's information state; with the own past, where that is not in it, it is a pair."""
+    return key if isinstance(key, str) else key[0]
+
+
 def _of_policy(ours: SequenceFormGame, policy: Any, how: str) -> Any:
     """An OpenSpiel policy, information state by information state."""
     found = []
@@ -140,10 +145,10 @@ def _of_policy(ours: SequenceFormGame, policy: Any, how: str) -> Any:
         behaviors = np.zeros((len(sets), own_tree.width))
         for row, own in zip(behaviors, sets, strict=True):
             if how == "C++":
-                odds = [p for _, p in sorted(policy.get_state_policy(own.key))]
+                odds = [p for _, p in sorted(policy.get_state_policy(_state(own.key)))]
             else:
-                legal = policy.legal_actions_mask[policy.state_lookup[own.key]]
-                odds = np.asarray(policy.policy_for_key(own.key))[np.asarray(legal) > 0]
+                legal = policy.legal_actions_mask[policy.state_lookup[_state(own.key)]]
+                odds = np.asarray(policy.policy_for_key(_state(own.key)))[np.asarray(legal) > 0]
             row[: len(odds)] = odds
         found.append(behaviors)
     return tuple(found)
@@ -176,12 +181,10 @@ def lite_efg(name: str, iterations: int, ours: SequenceFormGame) -> Rival:
             listed = package.Environment.get_strategy(
                 environment, i + 1, graph.current_strategy(), "linear-avg-iterate"
             )
-            odds: dict[Any, Any] = {
-                urllib.parse.unquote(key.split("__", 1)[1]): own for key, own in listed
-            }
+            odds = {urllib.parse.unquote(key.split("__", 1)[1]): own for key, own in listed}
             behaviors = np.zeros((len(sets), ours.form.trees[i].width))
             for row, own in zip(behaviors, sets, strict=True):
-                row[: len(own.actions)] = odds[own.key]
+                row[: len(own.actions)] = odds[_state(own.key)]
             found.append(behaviors)
         return tuple(found)
 

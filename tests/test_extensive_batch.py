@@ -30,9 +30,9 @@ def varied(game, count=BATCH, dtype=jnp.float64):
     return game.variations(jnp.asarray(np.asarray(game.payoffs) * noise, dtype))
 
 
-def rounds(solver, game, count=jnp.int32(11)):
+def rounds(solver, game):
     state = solver.init(game, key=None, dtype=game.dtype)
-    state = solver.advance(game, state, jnp.int32(0), count, key=None)
+    state = solver.advance(game, state, jnp.int32(0), 11, key=None)
     return solver.profile(state), solver.stats(game, state)["regrets"]
 
 
@@ -198,6 +198,7 @@ def test_a_tree_inside_shard_map():
     batch = varied(library.kuhn(), 16)
     mesh = jax.make_mesh((1,), ("games",), axis_types=(jax.sharding.AxisType.Auto,))
     spec = jax.sharding.PartitionSpec("games")
+
     def run(games):
         return jax.vmap(lambda game: gamejax.solve(game, **OPTIONS).profile)(games)
 

@@ -73,13 +73,16 @@ TABLE = {
     ("goofspiel", "cfr+"): (0.3469968, 0.3855493, 0.2674907, 0.07629153, None, 7.4e-6, 7.4e-8),
     ("goofspiel", "predictive"): (0.3469968, None, None, None, None, 6.7e-8, 6.7e-11),
 }  # fmt: skip
+FAST = {case for case in TABLE if case[0] == "kuhn"} | {("leduc", "cfr+")}
 VALUES = {"kuhn": -1 / 18, "leduc": -0.085606, "goofspiel": 0.0, "liars_dice": 1 / 9}
 
 
 @pytest.mark.parametrize(
     ("name", "method"),
     [
-        pytest.param(*case, marks=() if case[0] == "kuhn" or case == ("leduc", "cfr+") else pytest.mark.slow)
+        pytest.param(
+            *case, marks=() if case[0] == "kuhn" or case == ("leduc", "cfr+") else pytest.mark.slow
+        )
         for case in TABLE
     ],
 )
@@ -91,7 +94,6 @@ def test_published_tables(name, method):
             digits = 1e-6 if number < 4 else 0.05
             np.testing.assert_allclose(ours, expected, rtol=digits, err_msg=f"entry {number}")
     np.testing.assert_allclose(payoffs[-1], VALUES[name], atol=2 * found[-1] + 1e-6)
-
 
 
 def recursive_cfr(game, rounds, *, plus, weight):
@@ -249,7 +251,9 @@ def test_regret_matching_ignores_the_scale_of_payoffs(method):
 
 def small_kuhn(state):
     if state == ():
-        return extensive.chance([(1 / 6, ((a, b), "")) for a, b in itertools.permutations(range(3), 2)])
+        return extensive.chance(
+            [(1 / 6, ((a, b), "")) for a, b in itertools.permutations(range(3), 2)]
+        )
     cards, moves = state
     if moves not in ("pp", "bb", "pbb", "bp", "pbp"):
         mover = len(moves) % 2
@@ -291,9 +295,7 @@ def test_padding_and_branches_that_never_happen_change_nothing():
             same = theirs[places[kuhn.form.information_key(i, j)]]
             np.testing.assert_allclose(same[:2], ours[j], atol=1e-12)
             assert not same[2:].any()
-    np.testing.assert_allclose(
-        metrics.gains(kuhn, found), metrics.gains(wide, other), atol=1e-12
-    )
+    np.testing.assert_allclose(metrics.gains(kuhn, found), metrics.gains(wide, other), atol=1e-12)
 
 
 def test_jit_equals_eager():
@@ -325,7 +327,13 @@ def three_way(state):
         return extensive.decide(0, "only", [("on", "on")])
     if state in ("on", "r"):
         return extensive.decide(2, "c", [("x", state + "x"), ("y", state + "y")])
-    payoffs = {"m": (0, 5, 1), "onx": (2, 1, 0), "ony": (-1, 0, -1), "rx": (1, 0, 3), "ry": (1, 0, 2)}
+    payoffs = {
+        "m": (0, 5, 1),
+        "onx": (2, 1, 0),
+        "ony": (-1, 0, -1),
+        "rx": (1, 0, 3),
+        "ry": (1, 0, 2),
+    }
     return extensive.terminal(payoffs[state])
 
 
@@ -369,10 +377,39 @@ def test_magnetic_mirror_descent_on_kuhn():
     kuhn = game("kuhn")
     exploitabilities = []
     for rate in (0.1, 0.05):
-        solver = SelfPlay(
-            learners.MagneticMirrorDescent(rate, 0.1), averaging=solvers.Last()
-        )
+        solver = SelfPlay(learners.MagneticMirrorDescent(rate, 0.1), averaging=solvers.Last())
         found, payoffs, _ = advanced(kuhn, solver, np.array([3_000], np.int32))
         exploitabilities.append(found[0])
     np.testing.assert_allclose(exploitabilities, 0.10991, atol=1e-5)
     np.testing.assert_allclose(payoffs[0], -0.02984, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("solver", "gap"),
+    [
+        (solvers.FictitiousPlay(), 0.05),
+        (solvers.MirrorProx(), 2e-3),
+        (SelfPlay(learners.Hedge(0.5, optimism=1.0)), 0.01),
+        (SelfPlay((learners.BestResponse(), learners.Hedge(0.1)), alternating=True), 0.05),
+        (None, 1e-3),
+    ],
+    ids=["fictitious", "mirror-prox", "optimistic", "response", "default"],
+)
+def test_solvers_on_a_tree(solver, gap):
+    kuhn = game("kuhn")
+    found = gamejax.solve(kuhn, solver, tol=gap, max_steps=2_000, check_every=500)
+    assert found.result == gamejax.RESULTS.successful
+    np.testing.assert_allclose(found.stats["payoffs"][0], -1 / 18, atol=2 * gap)
+
+
+def test_euclidean_methods_are_refused():
+    with pytest.raises(TypeError, match=r"Entropy\(\) only"):
+        gamejax.solve(game("kuhn"), solvers.OptimisticGradient(), max_steps=5)
+
+
+def test_counterfactual_refuses_other_sets():
+    with pytest.raises(TypeError, match="there use the learner itself"):
+        gamejax.solve(
+            games.library.rock_paper_scissors(),
+            SelfPlay(learners.Counterfactual(learners.RegretMatching())),
+        )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gamejax
+from benchmarks import monte_carlo
 from gamejax import extensive, metrics
 from gamejax.extensive import library, sampled
 from gamejax.extensive._descent import descent
@@ -129,7 +130,7 @@ def many_samples(game, profile, keys):
     return jax.vmap(lambda k: game.sample(profile, (), key=k, step=jnp.int32(0))[0])(keys)
 
 
-@pytest.mark.parametrize("kind", ["external", "outcome"])
+@pytest.mark.parametrize("kind", ["outcome", pytest.param("external", marks=pytest.mark.slow)])
 def test_samples_are_the_gradient_on_average(kind):
     game = tree("kuhn")
     profile = jax.tree.map(jnp.asarray, halves(game, 1))
@@ -159,7 +160,7 @@ def gaps_after(game, keys):
     return jax.vmap(one)(keys)
 
 
-@pytest.mark.parametrize("kind", ["external", "outcome"])
+@pytest.mark.parametrize("kind", ["external", pytest.param("outcome", marks=pytest.mark.slow)])
 def test_monte_carlo_converges(kind):
     game, keys = sampled(tree("kuhn"), kind), jax.random.split(jax.random.key(1), 16)
     gaps, regrets = gaps_after(game, keys)
@@ -180,7 +181,7 @@ def test_merged_sets_are_played_as_one():
     first = game.strategy_sets[0].behaviors(found.profile[0])
     np.testing.assert_array_equal(first[0], first[1])
     assert found.gap == metrics.nash_gap(game, found.profile) < 0.3
-    assert "(1,): 0 0." in str(found)
+    assert "(1,): 1 0." in str(found)
 
 
 def test_certificates_and_ranges_are_those_of_the_tree():
@@ -238,3 +239,17 @@ def test_refusals():
     reached = never.with_payoffs(never.payoffs, jnp.full_like(never.chance, 1 / 8))
     with pytest.raises(ValueError, match="had probability 0"):
         sampled(reached)
+
+
+@pytest.mark.slow
+def test_the_benchmark_compares_like_with_like():
+    found = {row["implementation"]: row for row in monte_carlo.rows("tiny")}
+    whole = found["gamejax, whole"]
+    assert whole["leaves"] == 60
+    for kind in KINDS:
+        row = found[f"gamejax, {kind}"]
+        assert row["per_s"] > 0
+        assert whole["certificate"] < row["certificate"] < 1
+        assert row["leaves"] < whole["leaves"]
+    for row in found.values():
+        assert row["note"] is not None or row["certificate"] < 1

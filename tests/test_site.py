@@ -19,7 +19,14 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 QUICK = {"index.md", "how-to/files.md"}
-GENERATED = ("reference/", "measured/", "bibliography.md", "changelog.md", "contributing.md")
+GENERATED = (
+    "reference/",
+    "measured/",
+    "bibliography.md",
+    "examples.md",
+    "changelog.md",
+    "contributing.md",
+)
 BUILDERS = ("mkdocs", "material", "mkdocstrings_handlers.python", "latex2mathml")
 
 
@@ -39,6 +46,12 @@ def test_pages_do_what_they_say(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     pages.check(page)
+
+
+@pytest.mark.slow
+def test_the_readme_does_what_it_says():
+    assert len(pages.blocks(ROOT / "README.md")) == 1
+    pages.check(ROOT / "README.md")
 
 
 def test_disagreement_is_noticed(tmp_path):

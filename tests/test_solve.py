@@ -10,7 +10,7 @@ import pytest
 import gamejax
 from gamejax import RESULTS, games, learners, metrics, sets, solvers
 from gamejax._loop import run_to_tolerance
-from gamejax._solution import result_name
+from gamejax._reasons import result_name
 
 A = jnp.array([[2.0, -1.0], [-1.0, 1.0]])
 GAME = games.MatrixGame(A)

@@ -83,7 +83,11 @@ def test_solutions_of_trees_export():
         assert sum(part["probabilities"]) == pytest.approx(1)
         assert part["reach"] == 1
     assert len(report["profile"][0]) == 5
-    table = solution.to_pandas()
+
+
+def test_solutions_of_trees_are_tables():
+    pytest.importorskip("pandas")
+    table = solved("one_card_poker").to_pandas()
     assert list(table.columns) == ["player", "information_set", "action", "probability"]
     assert len(table) == 6
     low = table[(table.information_set == "Low") & (table.action == "bet")]

@@ -68,7 +68,8 @@ def line(fields: dict[str, str]) -> str:
         number = f"({fields['number']})" if "number" in fields else ""
         place.append(fields["volume"] + number)
     place += [plain(fields["pages"])] if "pages" in fields else []
-    text = f"{plain(several)}. {plain(fields.get('title', ''))}."
+    title = plain(fields.get("title", ""))
+    text = f"{plain(several)}. {title}" + ("" if title.endswith("?") else ".")
     text += f" {', '.join(place)}" + (", " if place else " ") + fields.get("year", "") + "."
     return text + (f" {plain(fields['note'])}." if "note" in fields else "")
 

@@ -29,9 +29,9 @@ class Multicalibrator:
 
     Boosts the log-odds of given scores by what an auditor finds: $z^{t+1} = z^t + \eta f^t$ (see
     `Boosting`). By default the auditor grows small trees over the features, the groups and the
-    point's current prediction. The number of rounds is chosen by cross-validation: as many models
-    as folds are boosted side by side in one mapped program, until the mean log loss held out has
-    not improved for `patience` rounds.
+    given scores. The number of rounds is chosen by cross-validation: as many models as folds are
+    boosted side by side in one program, until the mean log loss held out has not improved for
+    `patience` rounds.
 
     Follows scikit-learn's conventions (`get_params`, `set_params`, `clone`, pipelines) and does
     not need it.

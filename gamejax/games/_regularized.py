@@ -92,10 +92,11 @@ def regularized(
 
     With `Entropy` on simplices the equilibria are the logit equilibria of precision $1/\tau$, which
     `solvers.LogitEquilibrium` finds faster; regularizers and sets are free here (capped simplices,
-    boxes). Where the game is monotone, such as zero-sum, the equilibrium is unique, depends
-    smoothly on the game wherever no bound of a set starts or ends to bind, and can be
-    differentiated with `adjoint=gamejax.Implicit()`; `solvers.MirrorProx` in the geometry of the
-    regularizer, with `averaging=Last()`, reaches it at a linear rate.
+    boxes, trees). On a `Treeplex` the entropy is dilated, and the equilibria are the logit
+    equilibria of the reduced strategic form. Where the game is monotone, such as zero-sum, the
+    equilibrium is unique, depends smoothly on the game wherever no bound of a set starts or ends to
+    bind, and can be differentiated with `adjoint=gamejax.Implicit()`; `solvers.MirrorProx` in the
+    geometry of the regularizer, with `averaging=Last()`, reaches it at a linear rate.
 
     Args:
         game: the game.

@@ -106,6 +106,11 @@ class MagneticMirrorDescent(AbstractLearner):
     $(1 + \eta\alpha)^{-t}$ times the first. For a Nash equilibrium let both decay (`decay=0.5`) or
     let the magnet follow (`magnet_every`).
 
+    On a `Treeplex` the divergence is dilated, $\sum_j x_{p_j} \mathrm{KL}(b_j \| \rho_j)$. Pulled
+    towards uniform behaviors, the default, play differs from the equilibrium of
+    `games.regularized(game, temperature)` by the pay for reaching sets; with
+    `magnet=strategies.mirror(zeros, Entropy())` it is that one.
+
     Args:
         learning_rate: $\eta > 0$.
         temperature: $\alpha \ge 0$, in units of utility.

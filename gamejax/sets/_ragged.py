@@ -80,7 +80,7 @@ def _ranges(counts: np.ndarray) -> list[tuple[int, int]]:
     """Which lengths share a block: the cheapest way to cut the sorted lengths into ranges.
 
     Rows of one term or none are one block, already in order. Longer sums are put in order by a
-    gather even if they stand so: without one XLA computes them anew in every kernel that reads them.
+    gather even if they stand so: without one XLA computes them anew in each kernel that reads them.
     """
     if counts.max(initial=0) == 1:
         return [(0, 1)]

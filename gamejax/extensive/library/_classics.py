@@ -5,8 +5,9 @@ from typing import Any
 
 from gamejax.extensive._game import SequenceFormGame
 from gamejax.extensive._rules import Decide, State, Terminal, decide, terminal
-from gamejax.extensive.library._made import made, require, require_count
+from gamejax.extensive.library._made import made, require_count
 from gamejax.games import Labels
+from gamejax.games.library._checks import require
 
 Rules = Callable[[State], Terminal | Decide]
 

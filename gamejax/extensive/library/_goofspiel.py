@@ -5,8 +5,9 @@ from fractions import Fraction
 
 from gamejax.extensive._game import SequenceFormGame
 from gamejax.extensive._rules import Chance, Decide, State, Terminal, chance, decide, terminal
-from gamejax.extensive.library._made import made, require, require_count, seats
+from gamejax.extensive.library._made import made, require_count, seats
 from gamejax.games import Labels
+from gamejax.games.library._checks import require
 
 _PRIZES = ("falling", "rising", "random")
 _PAYOFFS = ("sign", "difference")

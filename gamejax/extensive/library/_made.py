@@ -7,6 +7,7 @@ from typing import Any
 from gamejax.extensive._game import SequenceFormGame, from_history
 from gamejax.extensive._history import History, walk
 from gamejax.games import Labels
+from gamejax.games.library._checks import require
 
 
 @functools.lru_cache(maxsize=32)
@@ -17,12 +18,6 @@ def _walked(make_rules: Callable[..., Any], arguments: tuple[Any, ...]) -> Histo
 def made(make_rules: Callable[..., Any], *arguments: Any, labels: Labels) -> SequenceFormGame:
     """The game whose rules `make_rules(*arguments)` gives; the tree is walked once."""
     return from_history(_walked(make_rules, arguments), labels=labels)
-
-
-def require(holds: bool, message: str) -> None:
-    """Raise a `ValueError` with this message unless the condition holds."""
-    if not holds:
-        raise ValueError(message)
 
 
 def require_count(value: Any, name: str, least: int) -> None:

@@ -15,8 +15,9 @@ from gamejax.extensive._rules import (
     decide,
     terminal,
 )
-from gamejax.extensive.library._made import made, require
+from gamejax.extensive.library._made import made
 from gamejax.games import Labels
+from gamejax.games.library._checks import require
 
 
 def off_switch(

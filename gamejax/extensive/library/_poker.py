@@ -6,8 +6,9 @@ from fractions import Fraction
 
 from gamejax.extensive._game import SequenceFormGame
 from gamejax.extensive._rules import Chance, Decide, State, Terminal, chance, decide, terminal
-from gamejax.extensive.library._made import made, require, require_count, seats
+from gamejax.extensive.library._made import made, require_count, seats
 from gamejax.games import Labels
+from gamejax.games.library._checks import require
 
 Rules = Callable[[State], Terminal | Chance | Decide]
 

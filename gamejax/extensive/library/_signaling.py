@@ -8,8 +8,9 @@ import numpy as np
 
 from gamejax.extensive._game import SequenceFormGame
 from gamejax.extensive._rules import Chance, Decide, State, Terminal, chance, decide, terminal
-from gamejax.extensive.library._made import made, require
+from gamejax.extensive.library._made import made
 from gamejax.games import Labels
+from gamejax.games.library._checks import require
 
 
 def signaling(
