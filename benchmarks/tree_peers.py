@@ -19,7 +19,7 @@ SPIEL = {
     "Leduc": "leduc_poker",
     "Goofspiel 4": (
         "turn_based_simultaneous_game(game=goofspiel(num_cards=4,points_order=descending,"
-        "imp_info=False,returns_type=win_loss))"
+        "imp_info=True,returns_type=win_loss))"
     ),
     "Liar's dice": "liars_dice",
 }
@@ -36,7 +36,7 @@ def tree(name: str) -> SequenceFormGame:
     ours: dict[str, Callable[[], SequenceFormGame]] = {
         "Kuhn": library.kuhn,
         "Leduc": library.leduc,
-        "Goofspiel 4": library.goofspiel,
+        "Goofspiel 4": lambda: library.goofspiel(4, bids_seen=False),
         "Liar's dice": library.liars_dice,
     }
     return ours[name]()

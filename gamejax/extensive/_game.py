@@ -128,8 +128,9 @@ class SequenceFormGame(AbstractGame):
                 transformation of JAX); a form, such as `game.merged.form`, is taken as it is.
 
         Raises:
-            ValueError: a shape is wrong, or a leaf is to pay that was left out because it paid
-                nobody (`compile_tree(..., keep_zeros=True)` keeps it).
+            ValueError: a shape is wrong, or a leaf that was left out because it paid nobody is to
+                pay, or might, as payoffs under a transformation of JAX are not known
+                (`compile_tree(..., keep_zeros=True)` keeps it).
         """
         chance = self.chance if chance is None else jnp.asarray(chance)
         payoffs = jnp.asarray(payoffs)
@@ -139,7 +140,9 @@ class SequenceFormGame(AbstractGame):
                 f"{payoffs.shape} and {chance.shape}; map with jax.vmap for several games."
             )
         self._require_paying(payoffs)
-        merged = _merging(self.form, payoffs, chance, merge)
+        return self._with(payoffs, chance, _merging(self.form, payoffs, chance, merge))
+
+    def _with(self, payoffs: Array, chance: Array, merged: SequenceForm | None) -> Self:
         return type(self)(self.form, payoffs, chance, merged=merged, labels=self.labels)
 
     def variations(
@@ -167,13 +170,19 @@ class SequenceFormGame(AbstractGame):
         merged = _merging(self.form, payoffs, one, merge)
         axes = (0, None if chance is None else 0)
         self._require_paying(payoffs)
-        return jax.vmap(
-            lambda p, c: self.with_payoffs(p, c, merge=False if merged is None else merged), axes
-        )(payoffs, one)
+        return jax.vmap(lambda p, c: self._with(p, c, merged), axes)(payoffs, one)
 
     def _require_paying(self, payoffs: Array) -> None:
         out = self.form.leaf_entry < 0
-        if out.any() and not isinstance(payoffs, Tracer) and np.any(payoffs[..., out] != 0):
+        if not out.any():
+            return
+        if isinstance(payoffs, Tracer):
+            raise ValueError(
+                f"payoffs are not known under jit, vmap or grad, and {out.sum()} leaves that paid "
+                "nobody were left out of this game, so that their payoffs and gradients would be "
+                "lost; make it with compile_tree(..., keep_zeros=True), or use game.variations."
+            )
+        if np.any(payoffs[..., out] != 0):
             paid = np.asarray(payoffs != 0).reshape(-1, len(out)).any(0)
             raise ValueError(
                 f"payoffs pays at leaf {int(np.flatnonzero(out & paid)[0])}, which paid nobody and "

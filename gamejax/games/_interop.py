@@ -15,7 +15,8 @@ def from_pygambit(game: Any) -> AbstractGame:
     """The strategic form of a `pygambit.Game`, with its title and names.
 
     Two players whose payoffs add up to zero make a `MatrixGame`, all others a `NormalFormGame`.
-    A game tree becomes the game of its reduced strategies. Fractions become floats.
+    A game tree becomes the game of its reduced strategies (`gamejax.extensive.from_pygambit` keeps
+    the tree). Fractions become floats.
 
     Args:
         game: a `pygambit.Game`, of tables or of a tree.
@@ -65,7 +66,7 @@ def from_open_spiel(game: Any) -> AbstractGame:
     if not one_shot or kind.dynamics != pyspiel.GameType.Dynamics.SIMULTANEOUS:
         raise ValueError(
             f"game must be one in which all players move once, at the same time; "
-            f"{kind.short_name} is a tree."
+            f"{kind.short_name} is a tree: use gamejax.extensive.from_open_spiel."
         )
     if not isinstance(game, pyspiel.MatrixGame | pyspiel.TensorGame):
         game = pyspiel.extensive_to_tensor_game(game)
