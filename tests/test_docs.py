@@ -13,6 +13,7 @@ import gamejax
 from gamejax import (
     bandits,
     calibration,
+    extensive,
     feedback,
     games,
     learners,
@@ -27,7 +28,8 @@ from gamejax import (
 ROOT = Path(__file__).parents[1]
 HOMES = [
     gamejax, games, games.library, games.random, games.analysis, feedback, learners, metrics,
-    regularizers, sets, solvers, bandits, calibration, multidistribution, plot,
+    regularizers, sets, solvers, bandits, calibration, extensive, extensive.library, multidistribution,
+    plot,
 ]  # fmt: skip
 
 

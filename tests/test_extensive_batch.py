@@ -73,7 +73,13 @@ def layouts(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("kuhn-cfr+", "dilated") else pytest.mark.slow)
+        for name in CASES
+    ],
+)
 def test_a_batch_equals_its_games_with_the_batch_last(name, layouts):
     make, solver = CASES[name]
     batch = varied(make())
@@ -95,6 +101,7 @@ def test_parts_that_fit_the_cache(monkeypatch):
     assert whole[0][0].dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_hyper_parameters_of_one_game_and_two_batches_in_one(layouts):
     kuhn, rates = library.kuhn(), jnp.linspace(0.05, 0.5, 17)
 
@@ -111,6 +118,7 @@ def test_hyper_parameters_of_one_game_and_two_batches_in_one(layouts):
     chex.assert_trees_all_close(jax.tree.map(lambda x: x[1, 4], both), alone, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_derivatives_of_a_batch():
     kuhn = library.kuhn()
     solver = SelfPlay(learners.MagneticMirrorDescent(0.1, 0.2), averaging=solvers.Last())
@@ -164,6 +172,7 @@ def test_solve_batch_resumes_with_the_same_bits(tmp_path, capfd, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_trees_of_several_shapes_in_one_list():
     trees = [library.kuhn(), library.kuhn(4), library.kuhn()]
     found = solve_batch(trees, **OPTIONS | {"max_steps": 2000})
@@ -171,6 +180,7 @@ def test_trees_of_several_shapes_in_one_list():
         assert metrics.nash_gap(game, solution.profile) <= 2e-3
 
 
+@pytest.mark.slow
 def test_two_devices_give_the_bits_of_one():
     code = """
     import jax, numpy as np
@@ -194,6 +204,7 @@ def test_two_devices_give_the_bits_of_one():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_tree_inside_shard_map():
     batch = varied(library.kuhn(), 16)
     mesh = jax.make_mesh((1,), ("games",), axis_types=(jax.sharding.AxisType.Auto,))

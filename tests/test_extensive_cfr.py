@@ -73,7 +73,7 @@ TABLE = {
     ("goofspiel", "cfr+"): (0.3469968, 0.3855493, 0.2674907, 0.07629153, None, 7.4e-6, 7.4e-8),
     ("goofspiel", "predictive"): (0.3469968, None, None, None, None, 6.7e-8, 6.7e-11),
 }  # fmt: skip
-FAST = {case for case in TABLE if case[0] == "kuhn"} | {("leduc", "cfr+")}
+FAST = {("kuhn", "cfr+"), ("kuhn", "discounted"), ("kuhn", "predictive"), ("leduc", "cfr+")}
 VALUES = {"kuhn": -1 / 18, "leduc": -0.085606, "goofspiel": 0.0, "liars_dice": 1 / 9}
 
 
@@ -149,7 +149,7 @@ def recursive_cfr(game, rounds, *, plus, weight):
     return totals
 
 
-@pytest.mark.parametrize("plus", [False, True])
+@pytest.mark.parametrize("plus", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_ten_rounds_equal_the_recursion_over_histories(plus):
     kuhn = game("kuhn")
     solver = extensive.cfr_plus(merge=False) if plus else extensive.cfr(merge=False)
@@ -242,7 +242,9 @@ def strategies_after(game, solver, counts=(9,)):
 run = jax.jit(strategies_after)
 
 
-@pytest.mark.parametrize("method", ["cfr", "discounted", "predictive"])
+@pytest.mark.parametrize(
+    "method", ["predictive", *(pytest.param(m, marks=pytest.mark.slow) for m in ("cfr", "linear"))]
+)
 def test_regret_matching_ignores_the_scale_of_payoffs(method):
     kuhn = game("kuhn")
     scaled = kuhn.with_payoffs(8 * kuhn.payoffs)
@@ -347,7 +349,7 @@ def nothing_to_win(state):
 
 
 @pytest.mark.parametrize("rules", [three_way, nothing_to_win])
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
 def test_degenerate_trees(rules, dtype):
     tree = cast(extensive.compile_tree(rules), dtype)
     solver = SelfPlay(
@@ -366,6 +368,7 @@ def test_degenerate_trees(rules, dtype):
         np.testing.assert_allclose(found.stats["payoffs"], [2, 1, 0], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_three_players_reach_a_coarse_correlated_gap():
     """Regrets vanish with any number of players, whatever the averages are worth."""
     kuhn = library.kuhn(4, 3)
@@ -387,10 +390,14 @@ def test_magnetic_mirror_descent_on_kuhn():
 @pytest.mark.parametrize(
     ("solver", "gap"),
     [
-        (solvers.FictitiousPlay(), 0.05),
+        pytest.param(solvers.FictitiousPlay(), 0.05, marks=pytest.mark.slow),
         (solvers.MirrorProx(), 2e-3),
-        (SelfPlay(learners.Hedge(0.5, optimism=1.0)), 0.01),
-        (SelfPlay((learners.BestResponse(), learners.Hedge(0.1)), alternating=True), 0.05),
+        pytest.param(SelfPlay(learners.Hedge(0.5, optimism=1.0)), 0.01, marks=pytest.mark.slow),
+        pytest.param(
+            SelfPlay((learners.BestResponse(), learners.Hedge(0.1)), alternating=True),
+            0.05,
+            marks=pytest.mark.slow,
+        ),
         (None, 1e-3),
     ],
     ids=["fictitious", "mirror-prox", "optimistic", "response", "default"],

@@ -71,7 +71,7 @@ def test_the_wheel_works_in_a_clean_environment(tmp_path):
     venv.create(tmp_path / "clean", with_pip=True)
     folder = tmp_path / "clean" / ("Scripts" if sys.platform == "win32" else "bin")
     pip(folder / "python", "install", "--quiet", wheel)
-    command = [str(folder / "python"), "-W", "error", "-c", PROGRAM]
+    command = [str(folder / "python"), "-I", "-W", "error", "-c", PROGRAM]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr[-3000:]
     found = json.loads(ran.stdout)

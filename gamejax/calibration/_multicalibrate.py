@@ -1,5 +1,6 @@
 """`multicalibrate`: predictions without bias on any group and level set, by playing a game."""
 
+import functools
 import math
 from typing import Any, Literal
 
@@ -67,32 +68,37 @@ class Replay(eqx.Module):
                 draws a round at random predicts on average.
         """
         dtype = self.objectives.scale.dtype
-        membership = Membership.of(groups, dtype)
-        shape = (membership.members.shape[0], self.num_classes)
-        points = Simplex(shape)
-        if base_scores is None:
-            first = self.learner.init(points, dtype=dtype)
-        else:
-            first = self.learner.start(points, as_scores(base_scores).astype(dtype), dtype=dtype)
-        objectives = math.prod(self.objectives.shape(self.num_classes))
+        start = None if base_scores is None else as_scores(base_scores).astype(dtype)
+        return _replay(self, Membership.of(groups, dtype), start, mixture=bool(mixture))
 
-        def one_round(carry: Any, entry: Any) -> tuple[Any, None]:
-            scores, state, total = carry
-            number, said = entry
-            if said.ndim == 0:
-                said = jax.nn.one_hot(said, objectives, dtype=dtype)
-            utility = self.objectives.utility(said, scores, membership)
-            seen = Feedback(utility, scores, jnp.ones_like(utility, dtype=bool))
-            moved = self.learner.update(points, seen, state, scores)
-            # The chosen round is the one before the last move.
-            going = mixture | (number + 1 < self.num_rounds)
-            kept = jax.tree.map(lambda new, old: jnp.where(going, new, old), moved, (scores, state))
-            return (*kept, total + scores), None
 
-        numbers = jnp.arange(self.responses.shape[0], dtype=jnp.int32)
-        start = (*first, jnp.zeros_like(first[0]))
-        (scores, _, total), _ = jax.lax.scan(one_round, start, (numbers, self.responses))
-        return total / self.responses.shape[0] if mixture else scores
+@functools.partial(jax.jit, static_argnames="mixture")
+def _replay(replay: Replay, membership: Membership, start: Array | None, *, mixture: bool) -> Array:
+    dtype = replay.objectives.scale.dtype
+    points = Simplex((membership.members.shape[0], replay.num_classes))
+    if start is None:
+        first = replay.learner.init(points, dtype=dtype)
+    else:
+        first = replay.learner.start(points, start, dtype=dtype)
+    objectives = math.prod(replay.objectives.shape(replay.num_classes))
+
+    def one_round(carry: Any, entry: Any) -> tuple[Any, None]:
+        scores, state, total = carry
+        number, said = entry
+        if said.ndim == 0:
+            said = jax.nn.one_hot(said, objectives, dtype=dtype)
+        utility = replay.objectives.utility(said, scores, membership)
+        seen = Feedback(utility, scores, jnp.ones_like(utility, dtype=bool))
+        moved = replay.learner.update(points, seen, state, scores)
+        # The chosen round is the one before the last move.
+        going = mixture | (number + 1 < replay.num_rounds)
+        kept = jax.tree.map(lambda new, old: jnp.where(going, new, old), moved, (scores, state))
+        return (*kept, total + scores), None
+
+    numbers = jnp.arange(replay.responses.shape[0], dtype=jnp.int32)
+    carry = (*first, jnp.zeros_like(first[0]))
+    (scores, _, total), _ = jax.lax.scan(one_round, carry, (numbers, replay.responses))
+    return total / replay.responses.shape[0] if mixture else scores
 
 
 class Multicalibration(AbstractResult):
