@@ -153,7 +153,9 @@ def agnostic(k: int, tables: int, profile: str) -> Iterator[dict[str, Any]]:
     def play(shape: jax.Array) -> Any:
         def one(table: jax.Array) -> Any:
             game = md.MultiDistributionGame(md.BernoulliLosses(table))
-            solver = md.LazyHedge(EPS / 4, 100.0, k, 2.0, shape, exact=True)
+            solver = md.LazyHedge(
+                EPS / 4, train_size=100.0, test_size=k, margin=2.0, ellipsoid=shape, exact=True
+            )
             found = gamejax.solve(game, solver, tol=0.0, max_steps=steps, check_every=steps)
             return found.state.caps
 

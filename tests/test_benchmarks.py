@@ -212,7 +212,7 @@ def test_questions_run(question, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("question", ["map", "bimatrix", "correlated", "scaling"])
+@pytest.mark.parametrize("question", ["map", "bimatrix", "correlated", "scaling", "extensive"])
 def test_more_questions_run(question, tmp_path):
     check_question(question, tmp_path)
 

@@ -75,10 +75,7 @@ def layouts(monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name in ("kuhn-cfr+", "dilated") else pytest.mark.slow)
-        for name in CASES
-    ],
+    [pytest.param(name, marks=() if name == "kuhn-cfr+" else pytest.mark.slow) for name in CASES],
 )
 def test_a_batch_equals_its_games_with_the_batch_last(name, layouts):
     make, solver = CASES[name]

@@ -62,6 +62,12 @@ def test_two_points_by_hand():
     for groups, error in ((everyone, 0.0), (only, 0.1)):
         found = cal.step_calibration_error(p, y, groups)
         assert float(found) == pytest.approx(error, abs=1e-12)
+    # The first point's group has half of the mass; everyone's error stays 0.
+    both = np.array([[1.0, 1.0], [0.0, 1.0]])
+    for normalization, size in (("group", 0.5), ("sqrt", 0.5**0.5)):
+        found = cal.worst_step(p, y, both, normalization=normalization)
+        assert float(found.error) == pytest.approx(0.1 / size)
+        assert int(found.group) == 0
     # 0-1 loss, ties to 1: action 1 at p = 1/2. The competitor plays 0.
     loss = np.array([[1.0, 0.0], [0.0, 1.0]])  # action 0 is "say 1", so that ties go to it
     found = cal.panprediction_regret(p, y, loss[None], np.ones((2, 1), int), only)
@@ -208,6 +214,7 @@ def test_randomized_panprediction(population):
     ("make", "message"),
     [
         (lambda: cal.step_calibration_error([0.5], [1], np.ones((2, 1))), "groups"),
+        (lambda: cal.step_calibration_error([0.5], [1], normalization="root"), "normalization"),
         (lambda: cal.step_calibration_error([0.5, 0.2], [1.0, 0.0], hypotheses=[1]), "hypotheses"),
         (lambda: cal.panprediction_regret([0.5], [1], [[0.0, 1.0]], [[0]]), "losses"),
         (lambda: cal.panprediction_regret([0.5], [1], [[[0.0, 1.0]]], [[0.5]]), "integers"),

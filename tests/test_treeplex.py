@@ -70,7 +70,7 @@ def answers(name, utilities, temperature):
     return jax.vmap(one)(utilities)
 
 
-@pytest.mark.parametrize("name", list(SETS))
+@pytest.mark.parametrize("name", ["weighted", pytest.param("plain", marks=pytest.mark.slow)])
 def test_treeplex_against_its_pure_plans(name):
     strategies, plans = SETS[name], pure_plans(TREE)
     rng, temperature = np.random.default_rng(0), 0.7

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gamejax._linalg import cho_solve, cholesky
 from gamejax._numerics import HIGHEST, safe_divide
 from gamejax._types import Scalar
 from gamejax.calibration._encoding import Encoding
@@ -148,7 +149,7 @@ class LinearAuditor(AbstractAuditor):
             gram = jnp.dot((features * steep[:, None]).T, features, precision=HIGHEST)
             gram = gram + jnp.diag(jnp.full_like(gram[0], self.ridge))
             right = jnp.dot(features.T, residual, precision=HIGHEST)
-            return jax.scipy.linalg.solve(gram, right, assume_a="pos")
+            return cho_solve(cholesky(gram), right)
 
         slopes = jax.vmap(solve, in_axes=1, out_axes=1)(residuals, curvature)
         return slopes, jnp.dot(features, slopes, precision=HIGHEST)

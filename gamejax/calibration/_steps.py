@@ -1,13 +1,16 @@
 """Step calibration: residuals over thresholds of the forecast and of hypotheses, per group."""
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from gamejax._numerics import safe_divide
 from gamejax._types import Numbers, Scalar
 from gamejax.calibration._forecasts import as_forecasts
+from gamejax.calibration._multicalibration_error import Normalization, checked_normalization
 
 
 class WorstStep(NamedTuple):
@@ -52,13 +55,15 @@ def step_calibration_error(
     groups: Numbers | None = None,
     hypotheses: Numbers | None = None,
     *,
+    normalization: Normalization = "points",
     weights: Numbers | None = None,
 ) -> Scalar:
     r"""The largest residual over steps of the forecast and of hypotheses, within groups.
 
     $$\mathrm{StepCal} = \max\Big(\max_{g, v} \big|E[g(x)\,1[p \le v](y - p)]\big|,\
     \max_{g, h, v} \big|E[g(x)\,1[h(x) \le v](y - p)]\big|\Big),$$
-    expectations over the points given. Thresholds are a one-parameter family, yet they bound the
+    expectations over the points given, divided by $w_g$, a function of the mass of the group, where
+    `normalization` asks for it. Thresholds are a one-parameter family, yet they bound the
     regret of every loss at once (`panprediction_regret`). Exact: one sort for the forecast and one
     for each hypothesis, one cumulative sum for each group; $O(n \log n)$ time and $O(n)$ memory
     for each. Differentiable in `scores` wherever no two points change places.
@@ -72,6 +77,8 @@ def step_calibration_error(
         groups: booleans or weights in $[0, 1]$, `(points, groups)`; default one group of everyone.
         hypotheses: ordered values, such as numbers of actions, `(points, hypotheses)`; default
             none.
+        normalization: $w_g$ is 1 for `"points"`, the mass of the group for `"group"`, its square
+            root for `"sqrt"`.
         weights: of the points; default equal.
 
     Raises:
@@ -80,7 +87,9 @@ def step_calibration_error(
     References:
         balakrishnan2026.
     """
-    return worst_step(scores, labels, groups, hypotheses, weights=weights).error
+    return worst_step(
+        scores, labels, groups, hypotheses, normalization=normalization, weights=weights
+    ).error
 
 
 def worst_step(
@@ -89,6 +98,7 @@ def worst_step(
     groups: Numbers | None = None,
     hypotheses: Numbers | None = None,
     *,
+    normalization: Normalization = "points",
     weights: Numbers | None = None,
 ) -> WorstStep:
     """The step at which `step_calibration_error` is attained; same arguments.
@@ -97,7 +107,7 @@ def worst_step(
         balakrishnan2026.
     """
     p, data = as_data(scores, labels, groups, hypotheses, weights)
-    return _worst_step(p, data)
+    return _worst_step(p, data, checked_normalization(normalization))
 
 
 def as_data(
@@ -135,20 +145,24 @@ def as_columns(
     return matrix.astype(dtype).T
 
 
-@jax.jit
-def _worst_step(p: Float[Array, " points"], data: Data) -> WorstStep:
-    return find_worst(p, data)
+@functools.partial(jax.jit, static_argnums=2)
+def _worst_step(p: Float[Array, " points"], data: Data, normalization: Normalization) -> WorstStep:
+    return find_worst(p, data, normalization)
 
 
-def find_worst(p: Float[Array, " points"], data: Data) -> WorstStep:
+def find_worst(
+    p: Float[Array, " points"], data: Data, normalization: Normalization = "points"
+) -> WorstStep:
     """The worst step of forecasts `p`: of the forecast itself, then of the hypotheses."""
+    mass = (data.groups * data.weights[None]).sum(1)
+    sizes = {"points": jnp.ones_like(mass), "group": mass, "sqrt": jnp.sqrt(mass)}[normalization]
     order = jnp.argsort(p).astype(jnp.int32)
-    own = _of_variable(p, data, order, p[order], -1)
+    own = _of_variable(p, data, sizes, order, p[order], -1)
     if data.hypotheses.shape[0] == 0:
         return own
     numbers = jnp.arange(data.hypotheses.shape[0], dtype=jnp.int32)
     others = jax.lax.map(
-        lambda part: _of_variable(p, data, part[0], part[1], part[2]),
+        lambda part: _of_variable(p, data, sizes, part[0], part[1], part[2]),
         (data.orders, data.hypotheses, numbers),
     )
     every = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), own, others)
@@ -157,7 +171,7 @@ def find_worst(p: Float[Array, " points"], data: Data) -> WorstStep:
 
 
 def _of_variable(
-    p: Array, data: Data, order: Array, ordered: Array, number: Array | int
+    p: Array, data: Data, group_sizes: Array, order: Array, ordered: Array, number: Array | int
 ) -> WorstStep:
     """The worst step of one variable, its values in rising `order` given."""
     residuals = (data.weights * (data.labels - p))[order]
@@ -171,6 +185,7 @@ def _of_variable(
         return sizes[place], ordered[place], jnp.where(sums[place] < 0, -1, 1).astype(p.dtype)
 
     errors, thresholds, signs = jax.lax.map(of_group, data.groups)
+    errors = safe_divide(errors, group_sizes)
     group = jnp.argmax(errors)
     return WorstStep(
         errors[group],

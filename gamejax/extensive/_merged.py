@@ -36,8 +36,8 @@ class Merged(AbstractSolver):
       (`Hedge`, `MirrorDescent` and `MagneticMirrorDescent` with `Entropy()`, `MirrorProx(0.1)`), or
       by best responses.
 
-    Others, such as `Counterfactual(Hedge(0.1))`, play differently, and no less certified. Equilibria
-    found treat alike sets alike; a game may have more.
+    Others, such as `Counterfactual(Hedge(0.1))`, play differently, and no less certified. The
+    equilibria found treat alike sets alike; a game may have more.
 
     Args:
         solver: the solver to play.
