@@ -19,6 +19,7 @@ from gamejax._citation import citation as citation
 from gamejax._equilibria import Equilibria as Equilibria
 from gamejax._equilibria import equilibria as equilibria
 from gamejax._equilibria import value as value
+from gamejax._export import AbstractResult as AbstractResult
 from gamejax._joint import Joint as Joint
 from gamejax._joint import Sparse as Sparse
 from gamejax._solution import RESULTS as RESULTS
