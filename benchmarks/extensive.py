@@ -54,7 +54,7 @@ PROFILES: dict[str, dict[str, Any]] = {
             "Kuhn": PEERS | {"gamejax": 50_000, "JAX": 5_000, "Python": 300},
             "Leduc": PEERS | {"gamejax": 1000, "JAX": 1000, "Python": 3},
             "Goofspiel 4": PEERS | {"gamejax": 1000, "JAX": 1000, "Python": 20},
-            "Liar's dice": PEERS | {"gamejax": 10},
+            "Liar's dice": PEERS | {"gamejax": 40},
         },
         "to": {"Kuhn": 1e-4, "Leduc": 2e-3},
         "variations": {"Kuhn": (1024, 10_000), "Leduc": (1024, 1000)},
@@ -80,7 +80,10 @@ What makes an iteration fast, and what did not (float32, one core of a loaded ma
   games): `jax.vmap` alone moves it to the front at every gather, and is six times slower;
 - one kernel for a whole iteration, the form that is fastest for small matrix games, is far too long
   for a tree;
-- not tried: one width per level. In Liar's dice six of seven behaviors are padding.
+- not tried: one width per level. In Liar's dice six of seven behaviors are padding; the prototype's
+  factor of 50 was measured against 2.6 to 3.2 iterations/s of OpenSpiel, which plays 7 here;
+- a thousand Kuhns: 19 to 20 M in steps alone, parts of 256; the rest goes into certificates and
+  into turning the batch every 128 iterations; `jax.vmap(solve)` takes 64 games at a time.
 """
 WANTED = {"Kuhn": 5.0, "Leduc": 70.0, "Goofspiel 4": 5.0, "Liar's dice": 50.0}
 """Times the best peer, from prototypes."""

@@ -96,7 +96,11 @@ SMOOTH = [
     (learner, "simplex", "zero-sum")
     for learner in LEARNERS
     if learner not in ("best-response", "ucb", "sign-change")
+    and "simplex" in LEARNERS[learner].sets
 ] + [
+    ("counterfactual", "treeplex", "sequence-form"),
+    ("counterfactual-hedge", "treeplex", "continuous"),
+    ("magnetic", "treeplex", "sequence-form"),
     ("ftrl-euclidean", "ball", "continuous"),
     ("ftrl-euclidean", "product", "continuous"),
     ("ftrl-tsallis", "capped", "three-players"),

@@ -12,6 +12,7 @@ from scipy.optimize import linprog
 
 from gamejax.regularizers import Entropy, Euclidean
 from gamejax.sets import Tree, Treeplex, balanced_weights
+from gamejax.sets._ragged import Ragged
 
 # Sets of 3, 2 and 1 actions on three levels, several below one sequence, some sequences without.
 TREE = Tree([0, 0, 1, 1, 5, 8, 8], [3, 2, 3, 2, 1, 2, 3])
@@ -172,6 +173,19 @@ def test_balanced_weights():
 
     expected = [weight(j) for j in range(TREE.num_sets)]
     np.testing.assert_allclose(balanced_weights(TREE), expected)
+
+
+@pytest.mark.parametrize(
+    "counts", [[2], [0, 1, 1, 0], [3, 0, 1, 4, 1, 0], [1] * 400 + [12] * 30 + [0] * 5, [0, 40]]
+)
+def test_sums_of_rows_of_different_lengths(counts):
+    ragged, terms = Ragged(counts), np.random.default_rng(4).normal(size=sum(counts))
+    padded = jnp.asarray(np.append(terms, 0))
+    found = ragged.sums(lambda low, high: padded[ragged.items[low:high]])
+    ends = np.cumsum(counts)
+    expected = [terms[end - n : end].sum() for end, n in zip(ends, counts, strict=True)]
+    np.testing.assert_allclose(found, expected, atol=1e-13)
+    assert len(ragged.items) <= 1.5 * sum(counts) + 200
 
 
 @pytest.mark.parametrize(
