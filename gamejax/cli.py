@@ -126,7 +126,9 @@ def solve(
                 report, lines = _solve_one(source, solver, notion, tol, max_steps, track)
             except (OSError, ValueError, TypeError, MemoryError, UnicodeDecodeError) as error:
                 failed += 1
-                errors.print(f"[red]error[/red] {_escape(str(error) or type(error).__name__)}")
+                message = str(error) or type(error).__name__
+                message = message if str(source) in message else f"{source}: {message}"
+                errors.print(f"[red]error[/red] {_escape(message)}")
                 continue
             reports.append(report)
             if output is not None:

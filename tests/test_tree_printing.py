@@ -129,7 +129,7 @@ def test_the_command_solves_trees():
 
 def test_the_command_refuses_what_no_solver_can_do():
     text = run("solve", EXAMPLES / "absent_minded_driver.efg", code=1).stderr
-    assert "player 1 ('Driver') does not recall its own past" in text
+    assert "absent_minded_driver.efg: player 1 ('Driver') does not recall its own past" in text
     for option in (("--notion", "ce"), ("--solver", "simplex")):
         text = run("solve", EXAMPLES / "trust.efg", *option, code=1).stderr
         assert "gamejax.extensive.reduced_normal_form(game)" in text
