@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gamejax
-from gamejax import games, metrics, solvers
+from gamejax import extensive, games, metrics, solvers
 from gamejax.extensive import (
     agent_form,
     beliefs,
@@ -281,7 +281,8 @@ class TestSequentialEquilibrium:
 
     @pytest.mark.slow
     def test_mapped_over_payoffs(self):
-        game = library.beer_quiche()
+        tree = library.beer_quiche().form.history
+        game = extensive.from_history(tree, keep_zeros=True)  # payoffs that are not known
         scales = jnp.array([1.0, 2.0])
 
         def solved(scale):
