@@ -7,7 +7,9 @@ STAMP  := $(VENV)/.installed
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: help demo test test-all lint format docs bench clean
+SENSITIVE = $$(grep -v '^\#' .ci/versions.txt)
+
+.PHONY: help demo test test-all test-oldest test-newest lint format docs bench clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/'
@@ -30,6 +32,19 @@ test: $(STAMP)-test      ## run the tests
 test-all: $(STAMP)-test  ## run the tests, the long ones too
 	$(BIN)/python -m pytest -n auto
 
+# Environments of their own for the oldest Python and dependencies, and for the newest.
+$(VENV)-%/.installed: pyproject.toml .ci/python .ci/oldest.txt
+	python=$$(.ci/python $*) && "$$python" -m venv --clear $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	  $(if $(filter oldest,$*),--constraint .ci/oldest.txt) --editable '.[test,checkpoint]'
+	@touch $@
+
+test-oldest: $(VENV)-oldest/.installed  ## what depends on versions, with the lowest versions allowed
+	$(VENV)-oldest/bin/python -m pytest -n auto -m 'not slow' $(SENSITIVE)
+
+test-newest: $(VENV)-newest/.installed  ## the same with the newest Python here and newest versions
+	$(VENV)-newest/bin/python -m pytest -n auto -m 'not slow' $(SENSITIVE)
+
 lint: $(STAMP)-lint      ## ruff (lint, format, docstrings) and basedpyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,4 +61,4 @@ bench: $(STAMP)-bench    ## time against the peers; report in benchmarks/results
 	$(BIN)/python -m benchmarks --profile full
 
 clean:                   ## remove what the other targets made
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis demo_output
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest .cache .pytest_cache .ruff_cache .hypothesis demo_output

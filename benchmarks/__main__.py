@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from benchmarks import QUESTIONS, report
 
@@ -63,7 +64,7 @@ def run_apart(name: str, profile: str, cores: list[int]) -> report.Run:
     hide = ("JAX_COMPILATION_CACHE_DIR",)
     variables = {k: v for k, v in os.environ.items() if k not in hide}
     variables |= {"NUMBA_NUM_THREADS": str(len(cores)), "OMP_NUM_THREADS": str(len(cores))}
-    found: list[dict] = []
+    found: list[dict[str, Any]] = []
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -6,10 +6,13 @@ random, as cheaply as can be.
 
 # ruff: noqa: NPY002 -- inside numba the old functions are the fast ones, with a state per thread.
 
+import importlib
 import math
+from typing import Any
 
-import numba  # pyright: ignore[reportMissingImports]
 import numpy as np
+
+numba: Any = importlib.import_module("numba")
 
 
 @numba.njit(fastmath=True)

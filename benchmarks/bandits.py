@@ -8,6 +8,7 @@ without would allow, at the speed measured for each of them alone (see `bounds`)
 """
 
 import functools
+import importlib
 import importlib.util
 import math
 import time
@@ -26,13 +27,8 @@ from benchmarks.report import Goal, Picture, Run
 from benchmarks.timing import compare
 from gamejax import bandits
 
-try:
-    from benchmarks.bandit_numba import NUMBA
-except ImportError:
-    NUMBA = {}
-
 ASKS = __doc__ or ""
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {"arms": (3,), "horizon": 60, "replications": (40,), "budget_s": 0.0},
     "fast": {"arms": (10,), "horizon": 1_000, "replications": (1000,), "budget_s": 0.3},
     "full": {"arms": (10, 100), "horizon": 10_000, "replications": (1, 1000), "budget_s": 2.5},
@@ -42,11 +38,20 @@ POLICIES: dict[str, Callable[[int, int], bandits.AbstractPolicy]] = {
     "Thompson": lambda num_arms, horizon: bandits.thompson(),
     "Exp3": lambda num_arms, horizon: bandits.exp3(num_arms, horizon),
 }
-COPIES = {("Thompson", 10, "numba"): 200, ("Thompson", 100, "numba"): 40}
-COPIES |= {("Thompson", 100, "NumPy"): 250}
+COPIES = {
+    ("Thompson", 10, "numba"): 200,
+    ("Thompson", 100, "numba"): 40,
+    ("Thompson", 100, "NumPy"): 250,
+}
 """Loops that take minutes play fewer copies (`copies`); they are no slower for that."""
 Play = Callable[[str, np.ndarray, int, int], np.ndarray]
 """Final regrets, one per replication, of (policy, means, horizon, replications)."""
+NUMBA: dict[str, Callable[..., np.ndarray]] = (
+    importlib.import_module("benchmarks.bandit_numba").NUMBA
+    if importlib.util.find_spec("numba") is not None
+    else {}
+)
+"""Compiled loops by policy; none without numba."""
 
 TRIED = """
 Every round is bound by its passes over arms x replications, so what speeds it up is fewer passes,

@@ -63,7 +63,7 @@ def self_play(
     games, n, columns = payoffs.shape
     if n != columns or (n > 8 and n % 8):
         raise ValueError(f"payoffs must be square, below 8 or a multiple of 8, got {n}x{columns}.")
-    if payoffs.dtype not in (np.float32, np.float64):
+    if payoffs.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"payoffs must be float32 or float64, got {payoffs.dtype}.")
     real = "float" if payoffs.dtype == np.float32 else "double"
     definitions = (f"-DN={n}", f"-DREAL={real}", f"-DLEARNER={LEARNERS[learner]}")

@@ -20,7 +20,7 @@ from benchmarks.report import Goal
 from gamejax import calibration
 
 ASKS = __doc__ or ""
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {"sizes": (500,), "naive": 100, "subsets": 8, "budget_s": 0.0},
     "fast": {"sizes": (100_000,), "naive": 500, "subsets": 64, "budget_s": 0.3},
     "full": {"sizes": (1_000_000, 10_000_000), "naive": 2_000, "subsets": 256, "budget_s": 2.0},

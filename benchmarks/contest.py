@@ -86,7 +86,7 @@ def race(
     )
     rows = []
     for rival in rivals:
-        row = {
+        row: dict[str, Any] = {
             **facts,
             "tol": rival.tol or tol,
             "implementation": rival.name,

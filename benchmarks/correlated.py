@@ -19,7 +19,7 @@ from gamejax.learners import PredictiveRegretMatchingPlus
 from gamejax.solvers import CorrelatedEquilibrium, SelfPlay, Uniform
 
 ASKS = __doc__ or ""
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {"n": 2, "games": 64, "budget_s": 0.0, "limit_s": 0.01, "peers": False},
     "fast": {"n": 8, "games": 64, "budget_s": 0.3, "limit_s": 0.3, "peers": True},
     "full": {"n": 8, "games": 256, "budget_s": 8.0, "limit_s": 4.0, "peers": True},

@@ -12,6 +12,7 @@ Task "variations": a thousand games on one tree, payoffs times 1 + 0.2 N(0, 1), 
 and `jax.vmap(solve)`; `per_s` is games times iterations per second, certificates of 16 of them.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ def solved(name: str, tol: float, repeats: int) -> Iterator[dict[str, Any]]:
         if label == "CFR+" and rival.call is not None:
             needed = int(rival.call().stats["num_steps"])
     peers = [open_spiel(name, "C++", needed, game), lite_efg(name, needed, game)]
-    rivals += [Rival(**{**vars(peer), "amount": 1.0}) for peer in peers]
+    rivals += [dataclasses.replace(peer, amount=1.0) for peer in peers]
     facts = {"task": f"to {tol:g}", "game": name, "nodes": len(game.form.history.parent)}
     yield from once(facts, rivals, Certificate(game), tol)
 
@@ -144,7 +145,7 @@ def variations(name: str, count: int, steps: int) -> Iterator[dict[str, Any]]:
     games = single(game).variations(single(np.asarray(game.payoffs) * factors[:, None]))
     solver = extensive.cfr_plus()
     chosen = np.linspace(0, count - 1, min(count, CERTIFIED)).astype(int)
-    limits = {"tol": 0.0, "max_steps": steps, "check_every": steps}
+    limits: dict[str, Any] = {"tol": 0.0, "max_steps": steps, "check_every": steps}
 
     def batch() -> Any:
         return gamejax.solve_batch(games, solver, mesh=mesh(cores), **limits).profile

@@ -20,7 +20,7 @@ from benchmarks.report import Goal
 from gamejax.solvers import SimplexMethod
 
 ASKS = __doc__ or ""
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {"play": ((4, 64),), "solve": ((8, 64),), "steps": 100, "budget_s": 0.0},
     "fast": {"play": ((8, 4096),), "solve": ((8, 4096),), "steps": 1000, "budget_s": 1.0},
     "full": {

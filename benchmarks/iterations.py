@@ -23,7 +23,7 @@ from gamejax.learners import Hedge, PredictiveRegretMatchingPlus, RegretMatching
 from gamejax.solvers import SelfPlay, Uniform
 
 ASKS = __doc__ or ""
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {
         "sizes": (4,),
         "batches": (64,),

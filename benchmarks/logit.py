@@ -50,7 +50,7 @@ def table(size: int, count: int, few: int, budget: float) -> Iterator[dict[str, 
         # Gambit's first call would be as long as the others: nothing is compiled.
         cold = int if name == "Gambit" else None
 
-        def call(solve: Callable = solve, used: Any = used) -> Any:
+        def call(solve: Callable[..., Any] = solve, used: Any = used) -> Any:
             return solve(used)
 
         timing = measure(call, warm_up=cold, budget_s=budget)
@@ -78,7 +78,7 @@ def table(size: int, count: int, few: int, budget: float) -> Iterator[dict[str, 
 
 def implementations(
     payoffs: jax.Array, weights: jax.Array, few: int
-) -> Iterator[tuple[str, Callable, Any]]:
+) -> Iterator[tuple[str, Callable[..., Any], Any]]:
     """What can solve these games: a name, a function of payoffs, and how many it gets."""
     if few and importlib.util.find_spec("pygambit") is not None:
         yield "Gambit", gambit_loop(np.asarray(payoffs[:few])), payoffs[:few]
@@ -99,7 +99,7 @@ def solve_one(payoffs: jax.Array, adjoint: Any) -> Any:
     ).profile
 
 
-def with_gradient(weights: jax.Array, adjoint: Any) -> Callable:
+def with_gradient(weights: jax.Array, adjoint: Any) -> Callable[..., Any]:
     """Values and gradients of a batch of games."""
 
     def outcome(payoffs: jax.Array, weights: jax.Array) -> tuple[jax.Array, Any]:
@@ -116,7 +116,7 @@ def with_gradient(weights: jax.Array, adjoint: Any) -> Callable:
     return lambda payoffs: mapped(payoffs, weights)
 
 
-def gambit_loop(payoffs: np.ndarray) -> Callable:
+def gambit_loop(payoffs: np.ndarray) -> Callable[..., Any]:
     """Gambit's path follower, one game after the other; the games are made beforehand."""
     pygambit: Any = importlib.import_module("pygambit")
 

@@ -20,7 +20,7 @@ from benchmarks.report import Goal, Picture, Run
 from gamejax.solvers import Polished, SimplexMethod
 
 ASKS = __doc__ or ""
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {"sizes": (2,), "batches": (64,), "budget_s": 0.0, "cap_s": 1.0, "slow": False},
     "fast": {"sizes": (3, 16), "batches": (1, 256), "budget_s": 0.1, "cap_s": 1.0, "slow": True},
     "full": {

@@ -61,7 +61,7 @@ def rows(profile: str) -> Iterator[dict[str, Any]]:
 
 def mine(label: str, game: SequenceFormGame, played: Any, iterations: int) -> Rival:
     """`gamejax.solve`."""
-    limits = {"tol": 0.0, "max_steps": iterations, "check_every": iterations}
+    limits: dict[str, Any] = {"tol": 0.0, "max_steps": iterations, "check_every": iterations}
 
     def call() -> Any:
         key = jax.random.key(0)

@@ -30,7 +30,7 @@ from gamejax import calibration
 ASKS = __doc__ or ""
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SIZES = (6000, 20000, 6000)
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {"made_up": 1},
     "fast": {"adult, logistic": 1},
     "full": {"adult, logistic": 12, "adult, boosting": 4, "dry beans, logistic": 6},

@@ -13,6 +13,7 @@ in each round, as the algorithm is written; `numba, bisection` searches as gamej
 """
 
 import functools
+import importlib
 import importlib.util
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +34,7 @@ from gamejax.plot import COLORS
 from gamejax.plot._base import tidy
 
 ASKS = __doc__ or ""
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {
         "horizons": (60, 120),
         "replications": 4,
@@ -204,7 +205,7 @@ def numpy_play(horizon: int, levels: int, replications: int) -> np.ndarray:
 
 @functools.cache
 def _compiled() -> Any:
-    import numba  # pyright: ignore[reportMissingImports]
+    numba: Any = importlib.import_module("numba")
 
     @numba.njit
     def score_of(total: float) -> float:

@@ -1,12 +1,15 @@
 """Compiled loops over games: quantecon's solvers and self-play by hand, spread by `prange`."""
 
-import numba  # pyright: ignore[reportMissingImports]
+import importlib
+from typing import Any
+
 import numpy as np
-from quantecon.game_theory.lemke_howson import (  # pyright: ignore[reportMissingImports]
-    _get_mixed_actions,
-    _lemke_howson_capping,
-)
-from quantecon.optimize.minmax import minmax  # pyright: ignore[reportMissingImports]
+
+numba: Any = importlib.import_module("numba")
+_lemke_howson: Any = importlib.import_module("quantecon.game_theory.lemke_howson")
+_get_mixed_actions = _lemke_howson._get_mixed_actions
+_lemke_howson_capping = _lemke_howson._lemke_howson_capping
+minmax = importlib.import_module("quantecon.optimize.minmax").minmax
 
 
 @numba.njit(parallel=True)

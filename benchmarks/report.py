@@ -20,7 +20,9 @@ LEGEND = {
 }
 """What columns mean, where their names do not say it."""
 
-Run = tuple[Mapping[str, Any], Sequence[dict]]
+Rows = Sequence[dict[str, Any]]
+"""The columns of each row by name."""
+Run = tuple[Mapping[str, Any], Rows]
 """The environment (with the question) and the rows of one run."""
 
 
@@ -55,7 +57,7 @@ def write(
     goals: Sequence[Sequence[Goal]] = (),
     pictures: Sequence[Picture] = (),
     tried: str = "",
-    digest: Callable[[Sequence[dict]], Sequence[dict]] | None = None,
+    digest: Callable[[Rows], Rows] | None = None,
 ) -> tuple[Path, Path]:
     """Write `name.json` and `name.md`.
 

@@ -22,7 +22,7 @@ from gamejax.games import AbstractGame
 
 ASKS = __doc__ or ""
 AXES = ("B", "T", "n", "players", "devices")
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {
         "base": {"B": 64, "T": 10, "n": 2, "players": 2},
         "B": (64, 128),

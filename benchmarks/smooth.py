@@ -29,7 +29,7 @@ from benchmarks.timing import measure
 from gamejax import games, learners, sets, solvers
 
 ASKS = __doc__ or ""
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {"actions": (10,), "sigmas": (0.5,), "rounds": 40, "oracle": (10**9,)},
     "fast": {
         "actions": (10, 1000), "sigmas": (0.1, None), "rounds": 400, "oracle": (10**3, 10**9),

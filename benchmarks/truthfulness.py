@@ -20,7 +20,7 @@ from benchmarks.report import Goal, Picture, Run
 from gamejax import calibration
 
 ASKS = __doc__ or ""
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {"coins": (1,), "horizon": 4, "samples": 8, "rounds": 2, "grid": 3},
     "fast": {"coins": (1, 16), "horizon": 48, "samples": 64, "rounds": 3, "grid": 5},
     "full": {"coins": (1, 4, 16, 64), "horizon": 192, "samples": 1024, "rounds": 5, "grid": 5},

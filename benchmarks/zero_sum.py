@@ -13,7 +13,7 @@ from benchmarks.report import Goal, Picture, Run
 from gamejax.solvers import SimplexMethod
 
 ASKS = __doc__ or ""
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "tiny": {"n": 3, "games": 64, "budget_s": 0.0, "limit_s": 0.01, "all": False},
     "fast": {"n": 8, "games": 1024, "budget_s": 0.3, "limit_s": 0.3, "all": True},
     "full": {"n": 8, "games": 4096, "budget_s": 6.0, "limit_s": 1.0, "all": True},

@@ -7,6 +7,7 @@ without one a log of the same shape is made up.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +52,11 @@ def main(data: Path | None, picture: Path, horizon: int = 100_000, copies: int =
         "Thompson sampling": bandits.thompson(),
         "Exp3": bandits.exp3(items, horizon),
     }
-    options = {"key": jax.random.key(1), "num_replications": copies, "record_every": horizon // 50}
+    options: dict[str, Any] = {
+        "key": jax.random.key(1),
+        "num_replications": copies,
+        "record_every": horizon // 50,
+    }
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
     print(f"learners, {horizon:,} rounds with the click rates of the log")
     for name, policy in learners.items():

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -72,7 +72,7 @@ def solve_together(named: dict[str, games.AbstractGame]) -> dict[str, tuple[str,
     """Strategies, payoffs and gap of games that share one compiled program."""
     first = next(iter(named.values()))
     solver = gamejax.default_solver(first)
-    options = {"tol": TOL, "max_steps": 20_000}
+    options: dict[str, Any] = {"tol": TOL, "max_steps": 20_000}
     if len(named) > 1:
         stacked = games.pad_games(cast(list[games.NormalFormGame], list(named.values())))
         solution = jax.jit(jax.vmap(lambda g: gamejax.solve(g, solver, **options)))(stacked)

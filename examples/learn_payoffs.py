@@ -11,6 +11,7 @@ Run with `python -m examples.learn_payoffs`; a picture goes to `demo_output/lear
 """
 
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -64,7 +65,7 @@ def main(output: Path, *, days: int = 150, rounds: int = 500, steps: int = 150) 
         return -jnp.stack(likelihoods).sum() / (days * rounds)
 
     @eqx.filter_jit
-    def step(network: eqx.nn.MLP, state: optax.OptState):
+    def step(network: eqx.nn.MLP, state: Any) -> tuple[eqx.nn.MLP, Any, jax.Array]:
         value, gradient = eqx.filter_value_and_grad(loss)(network)
         updates, state = optimizer.update(gradient, state)
         return eqx.apply_updates(network, updates), state, value

@@ -39,8 +39,8 @@ def main(num_games: int = 512, size: int = 8, num_steps: int = 1000) -> np.ndarr
     def sweep(payoffs: jax.Array, rates: jax.Array) -> jax.Array:
         return gaps_of(payoffs, rates, num_steps)
 
-    specs = {"in_specs": (Spec("games"), Spec()), "out_specs": Spec("games")}
-    sharded = jax.jit(jax.shard_map(sweep, mesh=mesh, **specs))
+    inputs, outputs = (Spec("games"), Spec()), Spec("games")
+    sharded = jax.jit(jax.shard_map(sweep, mesh=mesh, in_specs=inputs, out_specs=outputs))
     split = jax.device_put(payoffs, jax.NamedSharding(mesh, Spec("games")))
     begin = time.perf_counter()
     gaps = jax.block_until_ready(sharded(split, rates))

@@ -12,6 +12,7 @@ Run with `python -m examples.stackelberg`; a picture goes to `demo_output/stacke
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,7 @@ def lead(a: jax.Array, b: jax.Array, start: jax.Array, precisions: jax.Array):
         x = jax.nn.softmax(logits)
         return x @ a @ response(x, b, precision)
 
-    def step(carry: tuple, precision: jax.Array) -> tuple[tuple, jax.Array]:
+    def step(carry: Any, precision: jax.Array) -> tuple[Any, jax.Array]:
         logits, state = carry
         updates, state = optimizer.update(-jax.grad(payoff)(logits, precision), state)
         logits = jax.tree.map(jnp.add, logits, updates)

@@ -11,6 +11,8 @@ other.
 Run with `python -m examples.training_loop`.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -28,7 +30,7 @@ def play(payoffs: jax.Array) -> jax.Array:
         games.NormalFormGame(payoffs), solvers.LogitEquilibrium(PRECISION), tol=1e-4,
         adjoint=gamejax.Implicit(),
     )  # fmt: skip
-    first, second = solution.profile  # pyright: ignore[reportGeneralTypeIssues]
+    first, second = solution.profile
     return jnp.stack([first, second])
 
 
@@ -80,7 +82,7 @@ def train(
         jax.value_and_grad(lambda n, x, y: loss(eqx.combine(n, rest), x, y)), (None, 0, 0)
     )
 
-    def step(carry: tuple, _: None) -> tuple[tuple, jax.Array]:
+    def step(carry: Any, _: None) -> tuple[Any, jax.Array]:
         numbers, state = carry
         values, slopes = each(numbers, situations, seen)
         # An equilibrium close to a bifurcation has NaN for derivatives: leave its situation out.

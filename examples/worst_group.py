@@ -9,6 +9,7 @@ import csv
 import gzip
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ def main(data: Path | None = None, small: bool = False) -> dict[str, float]:
     rows, kept = (features[~held_out], labels[~held_out]), groups[~held_out]
     start = jnp.zeros(features.shape[1], jnp.float32)
     # As one group, beside empty ones: everything has the same shape and is compiled once.
-    options = {"rows": rows, "loss_bound": 3.0, "num_groups": len(names)}
+    options: dict[str, Any] = {"rows": rows, "loss_bound": 3.0, "num_groups": len(names)}
     everyone = md.Parametric(start, log_loss, groups=np.zeros_like(kept), **options)
     by_group = md.Parametric(start, log_loss, groups=kept, **options)
     judge = md.Parametric(start, mistake, (features[held_out], labels[held_out]), groups[held_out])

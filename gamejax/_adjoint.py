@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import lineax as lx
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, Bool
 
 from gamejax._joint import Joint
 from gamejax._numerics import inner
-from gamejax._types import Profile, Scalar
+from gamejax._types import Profile, PyTree, Scalar
 from gamejax.games import AbstractGame
 from gamejax.solvers import AbstractSolver
 from gamejax.solvers._condition import examine, factorized, irregular
@@ -35,7 +35,7 @@ class Unrolled(eqx.Module):
 
     checkpoints: int | None = eqx.field(static=True, default=None)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if self.checkpoints is not None and self.checkpoints < 1:
             raise ValueError(f"checkpoints must be at least 1 or None, got {self.checkpoints}.")
 
@@ -63,7 +63,7 @@ class Implicit(eqx.Module):
         blondel2022.
     """
 
-    linear_solver: lx.AbstractLinearSolver = eqx.field(static=True, default=lx.LU())
+    linear_solver: lx.AbstractLinearSolver[Any] = eqx.field(static=True, default=lx.LU())
 
 
 class Differentiable(NamedTuple):
@@ -78,7 +78,7 @@ def implicit(
     solver: AbstractSolver,
     game: AbstractGame,
     profile: Profile,
-    linear_solver: lx.AbstractLinearSolver,
+    linear_solver: lx.AbstractLinearSolver[Any],
     successful: Bool[Array, ""],
 ) -> Differentiable:
     """`profile`, with derivatives in the game and the solver through the residual."""
@@ -119,7 +119,9 @@ def implicit(
 
 
 def _solve_linear(
-    function: Callable[[Profile], Profile], right: Profile, linear_solver: lx.AbstractLinearSolver
+    function: Callable[[Profile], Profile],
+    right: Profile,
+    linear_solver: lx.AbstractLinearSolver[Any],
 ) -> Profile:
     """Solve with a linear function, differentiably; non-finite numbers pass, none raises."""
 
@@ -137,7 +139,7 @@ def _inspect(
     profile: Profile,
     parameters: PyTree[Array],
     successful: Array,
-    linear_solver: lx.AbstractLinearSolver,
+    linear_solver: lx.AbstractLinearSolver[Any],
 ) -> tuple[Profile, Scalar, Array]:
     """One Newton step from the profile, the condition there, and whether it is to be trusted."""
     error, derivative = jax.linearize(lambda x: residual(x, parameters), profile)

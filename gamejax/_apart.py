@@ -66,7 +66,8 @@ def shapes_within(closed: core.ClosedJaxpr) -> list[tuple[int, ...]] | None:
                 return None
         elif name not in ELEMENTWISE | REDUCE.keys() | LAYOUT.keys():
             return None
-        shapes += [atom.aval.shape for atom in (*equation.invars, *equation.outvars)]
+        atoms: list[Any] = [*equation.invars, *equation.outvars]
+        shapes += [atom.aval.shape for atom in atoms]
     return shapes
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
@@ -56,6 +57,12 @@ def check_gap(gap: Any) -> None:
             f"gap must be a function (game, profile) -> scalar, got {type(gap).__name__}; "
             "the tolerance is tol=."
         )
+
+
+def check_key(key: Any) -> None:
+    """Refuse a seed where a key of `jax.random` is wanted."""
+    if key is not None and not isinstance(key, jax.Array | np.ndarray):
+        raise TypeError(f"key must be jax.random.key(seed), got {type(key).__name__}.")
 
 
 def check_init(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend import core
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from gamejax._side_by_side import (
     CACHE,
@@ -38,6 +38,7 @@ from gamejax._trailing import (
     grown,
     interpret,
 )
+from gamejax._types import PyTree
 
 LANES = 64
 """Games in a chunk: below, LLVM unrolls the loops over them and vectorizes no more; above, more
@@ -46,7 +47,7 @@ LONGEST = 32
 """The longest sum that is spelled out; beyond, batched products are as fast."""
 GROUP = 8
 """Terms added in one go; more streams of memory than that are slow."""
-TESTED = jax.__version_info__ < (0, 12)
+TESTED = jax.__version_info__ < (0, 13)
 """One kernel for a loop rests on two tags of XLA that newer versions may read differently."""
 REDUCE: dict[str, Callable[[Array, Array], Array]] = {
     "reduce_sum": lax.add,
@@ -199,7 +200,8 @@ def _spread(closed: core.ClosedJaxpr, flags: list[bool], num_fixed: int) -> list
 
 def _spelled_out(closed: core.ClosedJaxpr) -> bool:
     """Whether every operation has a form made of elementwise operations on few actions."""
-    for equation in closed.jaxpr.eqns:
+    equations: list[Any] = closed.jaxpr.eqns
+    for equation in equations:
         name, params = equation.primitive.name, equation.params
         if name in CALLS:
             known = _spelled_out(closed_jaxpr(params[CALLS[name]]))

@@ -7,11 +7,11 @@ import equinox as eqx
 import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from gamejax._numerics import fold
 from gamejax._solution import RESULTS
-from gamejax._types import Profile, Scalar, State
+from gamejax._types import Profile, PyTree, Scalar, State
 from gamejax.games import AbstractGame
 from gamejax.solvers import AbstractSolver
 

@@ -8,9 +8,9 @@ from typing import Any, Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Array, PRNGKeyArray, UInt32
 
-from gamejax._types import Scalar
+from gamejax._types import PyTree, Scalar
 
 HIGHEST = jax.lax.Precision.HIGHEST
 """Payoff products ask for this: default float32 products of recent GPUs keep three digits."""
@@ -56,6 +56,11 @@ def safe_divide(numerator: Array, denominator: Array, otherwise: Array | float =
     """`numerator / denominator`, `otherwise` where the denominator is 0; gradients stay finite."""
     zero = denominator == 0
     return jnp.where(zero, otherwise, numerator / jnp.where(zero, 1, denominator))
+
+
+def tiniest(like: Array) -> Scalar:
+    """The smallest normal number of the floating-point type of an array."""
+    return jnp.asarray(jnp.finfo(like.dtype).tiny, like.dtype)
 
 
 def safe_log(x: Array) -> Array:
@@ -152,17 +157,17 @@ class Partial(eqx.Module):
         return type(self)(jax.tree.map(jnp.add, self.total, term))
 
 
-def partial_sums(tree: PyTree) -> PyTree:
+def partial_sums(tree: PyTree[Any]) -> PyTree[Any]:
     """The tree with an empty `Partial` in place of every `Sum`."""
     return _at_sums(lambda x: Partial.zeros_like(x.total), tree)
 
 
-def whole_sums(before: PyTree, after: PyTree) -> PyTree:
+def whole_sums(before: PyTree[Any], after: PyTree[Any]) -> PyTree[Any]:
     """`after`, where every `Partial` has been added to the `Sum` that stood there in `before`."""
     return _at_sums(lambda old, new: old.add(new.total), before, after)
 
 
-def _at_sums(change: Callable[..., Any], tree: PyTree, *others: PyTree) -> PyTree:
+def _at_sums(change: Callable[..., Any], tree: PyTree[Any], *others: PyTree[Any]) -> PyTree[Any]:
     def one(x: Any, *rest: Any) -> Any:
         return change(x, *rest) if isinstance(x, Sum) else rest[-1] if rest else x
 

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from gamejax._export import table
 from gamejax._joint import Joint, Sparse
 from gamejax._reasons import RESULTS, result_name, result_names
-from gamejax._solution import Solution
+from gamejax._solution import Solution, Trajectory
 from gamejax._types import Profile
 from gamejax.games import Labels
 from gamejax.games._base import Part
@@ -29,13 +29,46 @@ def names_of(labels: Any, shapes: list[int]) -> tuple[list[str], list[list[str]]
 
 def describe(solution: Solution) -> str:
     """A few lines for people: result, gap, and each player's strategy by name."""
-    if np.ndim(solution.gap) or isinstance(solution.gap, Tracer):
+    if isinstance(solution.gap, Tracer):
         return repr(solution)
+    if np.ndim(solution.gap):
+        return _describe_batch(solution)
     head = (
         f"{result_name(solution.result)}: gap {float(solution.gap):.3g} "
         f"after {int(solution.stats['num_steps'])} steps"
     )
-    return "\n".join([head, *profile_lines(solution)])
+    lines = [head, *profile_lines(solution)]
+    if not bool(solution.result == RESULTS.successful):
+        lines.append(f"  {RESULTS[solution.result]}")
+    return "\n".join(lines)
+
+
+def _describe_batch(solution: Solution) -> str:
+    """How many games of a batch ended how, the worst of them, and advice where some failed."""
+    gaps, steps = np.asarray(solution.gap), np.asarray(solution.stats["num_steps"])
+    names, counts = np.unique(result_names(solution.result), return_counts=True)
+    ends = ", ".join(f"{n:,} {name}" for n, name in zip(counts, names, strict=True))
+    head = f"{gaps.size:,} games: {ends or 'none'}"
+    if not gaps.size:
+        return head
+    worst = np.unravel_index(np.argmax(np.where(np.isnan(gaps), np.inf, gaps)), gaps.shape)
+    place = ", ".join(str(int(k)) for k in worst)
+    lines = [
+        f"{head}; {steps.mean():.4g} steps on average",
+        f"  largest gap {gaps[worst]:.3g}, of game {place}",
+    ]
+    failed = (name for name in names if name != "successful")
+    return "\n".join(lines + [f"  {name}: {RESULTS[getattr(RESULTS, name)]}" for name in failed])
+
+
+def describe_run(run: Trajectory) -> str:
+    """How the gap went, and what was played at the end."""
+    if np.ndim(run.solution.gap) or not run.gaps.size or isinstance(run.gaps, Tracer):
+        return repr(run)
+    steps = int(run.solution.stats["num_steps"])
+    first, last = float(run.gaps[0]), float(run.solution.gap)
+    head = f"{steps:,} steps, {run.gaps.size:,} records: gap from {first:.3g} to {last:.3g}"
+    return "\n".join([head, *profile_lines(run.solution)])
 
 
 def profile_lines(solution: Solution, limit: int = 8) -> list[str]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from gamejax._trailing import (
     CALLS,
@@ -22,6 +22,7 @@ from gamejax._trailing import (
     grown,
     interpret,
 )
+from gamejax._types import PyTree
 
 CACHE = 2**21
 """Bytes of game data in a part; more fall out of the cache."""

@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from gamejax._export import AbstractResult, table
 from gamejax._reasons import RESULTS as RESULTS
-from gamejax._types import Profile, Scalar, State
+from gamejax._types import Scalar, State
 
 
 class Solution(AbstractResult):
@@ -25,7 +25,7 @@ class Solution(AbstractResult):
         labels: names of players and actions, where the game has them.
     """
 
-    profile: Profile
+    profile: Any  # a `Profile`; only the solver knows whether it is a `Joint`
     gap: Scalar
     result: RESULTS
     stats: dict[str, Any]
@@ -63,6 +63,11 @@ class Trajectory(AbstractResult):
     gaps: Array
     records: Any
     solution: Solution
+
+    def __str__(self) -> str:
+        from gamejax._show import describe_run
+
+        return describe_run(self)
 
     def _columns(self) -> dict[str, Any]:
         """A row for each record; a batch of runs has a column `game` as well."""

@@ -9,13 +9,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray
 
 from gamejax._adjoint import Differentiable, Implicit, Unrolled, forbid, implicit
 from gamejax._checks import (
     check_count,
     check_gap,
     check_init,
+    check_key,
     check_problem,
     check_tolerance,
     with_labels,
@@ -26,7 +27,7 @@ from gamejax._numerics import vary_like
 from gamejax._side_by_side import few_at_once
 from gamejax._solution import RESULTS, Solution, Trajectory
 from gamejax._statistics import statistics
-from gamejax._types import Scalar, State, Strategy
+from gamejax._types import PyTree, Scalar, State, Strategy
 from gamejax.games import AbstractGame
 from gamejax.solvers import AbstractSolver, default_solver
 
@@ -46,7 +47,7 @@ class Record(eqx.Module):
     function: Callable[[State], PyTree[Array]] | None = eqx.field(static=True, default=None)
     every: int = eqx.field(static=True, default=1)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         check_count(self.every, "record.every", 1)
 
 
@@ -92,6 +93,7 @@ def solve(
         RuntimeError: `throw=True` and the tolerance was not reached.
     """
     check_problem(game, solver)
+    check_key(key)
     for value, name, least in ((max_steps, "max_steps", 0), (check_every, "check_every", 1)):
         check_count(value, name, least)
     check_tolerance(tol)
@@ -149,6 +151,7 @@ def play(
         TypeError, ValueError: an argument is unusable; the message names it.
     """
     check_problem(game, solver)
+    check_key(key)
     check_count(num_steps, "num_steps", 1)
     check_count(unroll, "unroll", 1)
     if isinstance(record, numbers.Integral) and not isinstance(record, bool):

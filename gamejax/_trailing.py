@@ -240,7 +240,7 @@ def _at_start(name: str, params: dict[str, Any], size: int, inputs: list[Value])
         first = jnp.clip(jnp.asarray(start.array).astype(jnp.int32), 0, extent - length)
         offset = lax.broadcasted_iota(jnp.int32, place.shape, axis)
         place = place * extent + jnp.broadcast_to(first, place.shape) + offset
-    options = {"mode": "promise_in_bounds", "unique_indices": True}
+    options: dict[str, Any] = {"mode": "promise_in_bounds", "unique_indices": True}
     if update is None and not operand.batched:
         return jnp.asarray(operand.array).reshape(-1).at[place].get(mode="promise_in_bounds")
     place = place * size + lax.broadcasted_iota(jnp.int32, place.shape, len(shape))

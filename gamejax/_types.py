@@ -1,11 +1,20 @@
 """Names for the shapes that pass between the layers."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float
 
 from gamejax._joint import Joint
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeAliasType
+
+    # What jaxtyping's name is to type checkers is unknown, and so would be all that mentions it.
+    _Leaf = TypeVar("_Leaf")
+    PyTree = TypeAliasType("PyTree", Any, type_params=(_Leaf,))
+else:
+    from jaxtyping import PyTree as PyTree
 
 Numbers: TypeAlias = ArrayLike | Sequence[Any]
 """What becomes an array: an array, a number, or nested sequences of numbers."""

@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -23,18 +24,17 @@ try:
     from rich.progress import Progress as Bar
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.table import Table
-except ImportError as error:
+except ImportError as _error:
     raise SystemExit(
-        f"The command line needs {error.name}: install it with pip install 'gamejax[cli]'."
+        f"The command line needs {_error.name}: install it with pip install 'gamejax[cli]'."
     ) from None
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Certified equilibria of finite games.",
 )
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+errors: Console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Notion(StrEnum):
@@ -90,8 +90,24 @@ JOINT_LEARNERS: dict[Notion, dict[str, Callable[[], learners.AbstractLearner]]] 
 
 def main() -> None:
     """Entry point of the `gamejax` command; float64 in this process."""
-    jax.config.update("jax_enable_x64", True)
+    config: Any = jax.config
+    config.update("jax_enable_x64", True)
     app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"gamejax {gamejax.__version__}, JAX {jax.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, help="Print versions and exit.")
+    ] = False,
+) -> None:
+    """Certified equilibria of finite games."""
 
 
 @app.command()
@@ -119,7 +135,15 @@ def solve(
     if not tol >= 0 or max_steps < 0:
         print("--tol and --max-steps must be at least 0.", file=sys.stderr)
         raise typer.Exit(2)
-    reports, failed = [], 0
+    if output is not None:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            print(f"--output must be a folder, got {output}: {error.strerror}.", file=sys.stderr)
+            raise typer.Exit(2) from None
+    names = Counter[str]()
+    reports: list[dict[str, Any]] = []
+    failed = 0
     with _progress(files) as track:
         for source in files:
             try:
@@ -132,8 +156,11 @@ def solve(
                 continue
             reports.append(report)
             if output is not None:
-                output.mkdir(parents=True, exist_ok=True)
-                path = output / f"{Path(source).stem}.json"
+                stem = Path(source).stem
+                names[stem] += 1
+                path = output / (
+                    f"{stem}_{names[stem]}.json" if names[stem] > 1 else f"{stem}.json"
+                )
                 write_whole(path, json.dumps(report, indent=2) + "\n")
             if not as_json:
                 print("\n".join(lines), flush=True)
@@ -161,6 +188,8 @@ def _open(source: str) -> games.AbstractGame:
     library = games.library.all_games()
     if not Path(source).exists() and source in library:
         return library[source]
+    if Path(source).is_dir():
+        raise IsADirectoryError(f"{source}: this is a folder; name the files in it.")
     if not Path(source).is_file():
         raise FileNotFoundError(
             f"{source}: no such file, and no game of that name in the library (`gamejax games`)."
@@ -197,8 +226,13 @@ def _solve_one(
         track(f"{Path(source).name}: {steps:,} steps, gap {worst:.1e}")
     result = result_name(solution.result)
     seconds = time.perf_counter() - begin
-    report = {"source": source, "notion": notion.value, "tol": tol, "seconds": round(seconds, 3)}
-    report |= solution.to_dict()
+    report: dict[str, Any] = {
+        "source": source,
+        "notion": notion.value,
+        "tol": tol,
+        "seconds": round(seconds, 3),
+        **solution.to_dict(),
+    }
     title = game.labels.title if game.labels and game.labels.title else source
     if game.num_players == 2 and notion is Notion.NASH and _is_zero_sum(game):
         report["value"] = report["payoffs"][0]
@@ -232,7 +266,7 @@ def _is_zero_sum(game: games.AbstractGame) -> bool:
 
 
 @contextmanager
-def _progress(files: list[str]) -> Iterator[Track]:
+def _progress(files: list[str]) -> Generator[Track]:
     """A function that shows a message beside a bar on the error stream, if that is a terminal."""
     if not errors.is_terminal:
         yield lambda message: None

@@ -3,10 +3,11 @@
 import abc
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
-from gamejax._numerics import safe_log
+from gamejax._numerics import safe_log, tiniest
 from gamejax._types import Scalar
 
 
@@ -58,7 +59,7 @@ def _apart(x: Array) -> tuple[Array, Array, Array]:
 
     A function of the second, chosen by the first, keeps all its derivatives free of NaN.
     """
-    tiny = jnp.asarray(jnp.finfo(x.dtype).tiny, x.dtype)
+    tiny = tiniest(x)
     positive = x > tiny
     return positive, jnp.where(positive, x, 1), tiny
 
@@ -119,7 +120,7 @@ class Tsallis(AbstractRegularizer):
 
     q: ArrayLike = 0.5
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if isinstance(self.q, int | float) and not 0 < self.q < 1:
             raise ValueError(
                 f"q must lie strictly between 0 and 1, got {self.q}; "
@@ -127,7 +128,7 @@ class Tsallis(AbstractRegularizer):
             )
 
     def _order(self, like: Array) -> Array:
-        return jnp.asarray(self.q, like.dtype)
+        return jax.lax.convert_element_type(self.q, like.dtype)
 
     def terms(self, strategy: Array) -> Array:
         q = self._order(strategy)

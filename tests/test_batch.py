@@ -306,6 +306,18 @@ class TestCheckpoints:
         resumed, whole = solve_batch(members, **options), solve_batch(members, **OPTIONS)
         chex.assert_trees_all_equal(resumed, whole)
 
+    def test_a_directory_is_written_by_orbax(self, reference, monkeypatch, tmp_path):
+        pytest.importorskip("orbax.checkpoint")
+        monkeypatch.setattr(_pool, "ROUND_SECONDS", 0.0)
+        with monkeypatch.context() as patch:
+            self.interrupt(patch, after=9)
+            with pytest.raises(DeathError):
+                self.run(tmp_path)
+        assert any(tmp_path.iterdir())
+        assert_same_bits(self.run(tmp_path), reference)
+        self.interrupt(monkeypatch, after=0)
+        assert_same_bits(self.run(tmp_path), reference)
+
     def test_another_run_is_refused_by_name(self, tmp_path):
         path = tmp_path / "run"
         self.run(path, max_steps=40)

@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses, what it writes."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import gamejax
 from gamejax.cli import app
 
 EXAMPLES = Path(__file__).parents[1] / "examples/games"
@@ -66,6 +68,28 @@ def test_bad_options_say_what_is_wanted():
     assert "'magic'" in result.stderr
     assert "at least 0" in run("solve", "chicken", "--tol", "-1", code=2).stderr
     assert "prm+" in run("solve", "chicken", "--solver", "help").stderr
+
+
+def test_a_bad_output_is_told_before_solving(tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    result = run("solve", "chicken", "--output", taken, code=2)
+    assert "--output must be a folder" in result.stderr
+    assert not result.stdout
+    assert "this is a folder" in run("solve", tmp_path, code=1).stderr
+
+
+def test_files_of_one_name_are_all_written(tmp_path):
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy(EXAMPLES / "umbrella.nfg", folder / "game.nfg")
+    run("solve", *(folder / "game.nfg" for folder in folders), "--output", tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["game.json", "game_2.json"]
+
+
+def test_version():
+    assert run("--version").stdout.startswith(f"gamejax {gamejax.__version__}, JAX ")
 
 
 def test_an_unreached_tolerance_gives_advice():

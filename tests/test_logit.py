@@ -290,6 +290,15 @@ class TestLogitHomotopy:
         assert found.result == gamejax.RESULTS.successful
         assert found.profile[0].dtype == found.gap.dtype == jnp.float32
 
+    def test_paths_do_not_creep_in_float32(self):
+        """Rounding keeps Newton steps above the sizes that float64 aims at."""
+        payoffs = uniform(6, (100, 2, 8, 8)).astype(jnp.float32)
+        found = jax.jit(
+            jax.vmap(lambda u: gamejax.solve(games.NormalFormGame(u), tol=1e-3, max_steps=1000))
+        )(payoffs)
+        assert (found.gap < 1e-3).all()
+        assert jnp.percentile(found.stats["num_points"], 95) < 150
+
     def test_failures_are_data(self):
         game = games.MatrixGame(MATRIX)
         short = gamejax.solve(game, solvers.LogitHomotopy(max_precision=5.0), tol=1e-9)

@@ -37,6 +37,22 @@ def test_every_dependency_has_a_lower_bound():
     assert any(entry.startswith("jax[tpu]") for entry in accelerators["tpu"])
 
 
+def version(text):
+    """Its numbers, without the zeros at the end."""
+    return re.sub(r"(\.0)+$", "", text)
+
+
+def test_the_oldest_environment_has_the_lowest_versions_allowed():
+    lines = (ROOT / ".ci" / "oldest.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    extras = PROJECT["optional-dependencies"]
+    asked = [*PROJECT["dependencies"], *extras["test"]]
+    asked += [entry for name in ("cli", "plot", "data", "checkpoint") for entry in extras[name]]
+    bounds = dict(entry.split(">=") for entry in asked if not entry.startswith("gamejax["))
+    found = {name: version(pins[name]) for name in bounds}
+    assert found == {name: version(bound) for name, bound in bounds.items()}
+
+
 def pip(python, *arguments):
     """Run pip, and skip where no package index can be reached."""
     command = [str(python), "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]

@@ -34,7 +34,7 @@ class Checkpoint:
     path: str | os.PathLike[str]
     every: float = 60.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.every, int | float) or not self.every >= 0:
             raise ValueError(f"every must be a number of seconds, got {self.every!r}.")
 
@@ -53,7 +53,7 @@ class Keeper:
         self, checkpoint: Checkpoint, identity: dict[str, str], counts: list[int], crew: Crew
     ):
         self.path, self.every = Path(checkpoint.path), checkpoint.every
-        self.header = {"format": FORMAT, "counts": counts, "identity": identity}
+        self.header: dict[str, Any] = {"format": FORMAT, "counts": counts, "identity": identity}
         self.counts, self.crew, self.saved = counts, crew, time.monotonic()
         if crew.size > 1 and self.path.is_file():
             raise ValueError(
@@ -99,7 +99,7 @@ class Keeper:
         with partial.open("wb") as raw:
             raw.write(json.dumps(self.header).encode() + b"\n")
             file = _Checked(raw)
-            eqx.tree_serialise_leaves(file, runs)  # pyright: ignore[reportArgumentType]
+            eqx.tree_serialise_leaves(file, runs)
             raw.write(f"crc32 {file.crc:08x}\n".encode())
             raw.flush()
             os.fsync(raw.fileno())
@@ -138,7 +138,8 @@ class Keeper:
                 f"checkpoint {self.path} has format {header.get('format')}, this version of "
                 f"gamejax reads {FORMAT}."
             )
-        there, here = header["identity"], self.header["identity"]
+        there: dict[str, Any] = header["identity"]
+        here: dict[str, Any] = self.header["identity"]
         different = [name for name in here if there.get(name) != here[name]]
         if different:
             shown = ", ".join(_difference(name, there.get(name), here[name]) for name in different)

@@ -20,6 +20,7 @@ from gamejax._batch._work import Work, check_host, work_on_list, work_on_stack
 from gamejax._checks import (
     check_count,
     check_gap,
+    check_key,
     check_tolerance,
     with_labels,
     without_labels,
@@ -133,6 +134,7 @@ def solve_batch(
     ):
         check_count(value, name, least)
     check_tolerance(tol)
+    check_key(key)
     check_gap(gap)
     chunk = None if chunk_size is None else int(chunk_size)
     task = Task(gap, float(tol), int(max_steps), int(check_every), key, chunk)

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
+
+from gamejax._types import PyTree
 
 
 class Layout(NamedTuple):

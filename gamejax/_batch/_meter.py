@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ class Interruption:
 
 
 @contextlib.contextmanager
-def interruption() -> Iterator[Interruption]:
+def interruption() -> Generator[Interruption]:
     """Ctrl-C waits for the end of a round, so that a checkpoint can be written; twice it does not.
 
     Outside the main thread, or where the program has its own handler, nothing is changed.

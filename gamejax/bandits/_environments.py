@@ -7,6 +7,8 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gamejax._numerics import uniform
@@ -96,13 +98,17 @@ class Bernoulli(AbstractEnvironment):
         means: $\mu \in [0, 1]^K$.
 
     Raises:
-        ValueError: `means` is no vector.
+        ValueError: `means` is no vector, or has entries outside of $[0, 1]$.
     """
 
     means: Float[Array, " arms"]
 
     def __init__(self, means: Numbers):
         self.means = as_arms(means, "means")
+        if not isinstance(self.means, Tracer):
+            given = np.asarray(self.means)
+            if not np.all((given >= 0) & (given <= 1)):
+                raise ValueError(f"means must be probabilities in [0, 1], got {given}.")
 
     @property
     def num_arms(self) -> int:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from gamejax._export import AbstractResult, over_time
@@ -28,6 +29,18 @@ class BanditResult(AbstractResult):
     pulls: Int[Array, "*batch replications records arms"]
     observed: Int[Array, "*batch replications records arms"]
     times: Int[Array, "*batch records"]
+
+    def __str__(self) -> str:
+        if self.regret.ndim != 2 or isinstance(self.regret, Tracer):
+            return repr(self)
+        low, high = np.asarray(self.quantiles((0.05, 0.95))[:, -1])
+        shares = np.asarray(self.pulls[:, -1]).mean(0) / max(int(self.times[-1]), 1)
+        most = np.argsort(-shares, kind="stable")[:5]
+        pulled = ", ".join(f"arm {k} {shares[k]:.1%}" for k in most if shares[k] > 0)
+        head = f"regret {float(self.mean()[-1]):.4g} after {int(self.times[-1]):,} rounds"
+        if len(self.regret) > 1:
+            head += f", mean of {len(self.regret):,} (5% to 95%: {low:.4g} to {high:.4g})"
+        return f"{head}\n  pulls: {pulled}"
 
     def mean(self) -> Float[Array, "*batch records"]:
         """The mean regret over replications."""
@@ -67,7 +80,8 @@ class BanditResult(AbstractResult):
         ax = new_axes(ax, (7.0, 4.6))
         times = np.asarray(self.times)
         low, high = np.asarray(self.quantiles((0.05, 0.95)))
-        (line,) = ax.plot(times, np.asarray(self.mean()), label=label, **{"lw": 1.8, **style})
+        options: dict[str, Any] = {"lw": 1.8, **style}
+        (line,) = ax.plot(times, np.asarray(self.mean()), label=label, **options)
         ax.fill_between(times, low, high, color=line.get_color(), alpha=0.15, lw=0)
         ax.set(xlabel="rounds", ylabel="regret")
         if label is not None:

@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 from gamejax._loop import run_recorded
+from gamejax._checks import check_key
 from gamejax._numerics import Sum, hash_key
 from gamejax._trailing import vmap_last
 from gamejax._types import State
@@ -247,6 +248,7 @@ def simulate(
             f"policy must be a policy such as ucb1(), got {type(policy).__name__}; a learner "
             "becomes one as Policy(learner) or Policy(learner, feedback.BanditFeedback())."
         )
+    check_key(key)
     every = horizon if record_every is None else record_every
     for name, count in (
         ("horizon", horizon),

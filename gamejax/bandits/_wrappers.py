@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from gamejax import feedback as _feedback
 from gamejax._numerics import uniform
-from gamejax._types import Numbers, Scalar, State
+from gamejax._types import Numbers, PyTree, Scalar, State
 from gamejax.bandits._environments import AbstractEnvironment, Benchmark, as_arms
 from gamejax.bandits._policy import Values
 from gamejax.feedback import AbstractFeedback, Feedback

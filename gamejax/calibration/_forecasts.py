@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int
 
 from gamejax._numerics import safe_divide
-from gamejax._types import Numbers, Scalar
+from gamejax._types import Numbers, PyTree, Scalar
 
 
 class Sample(NamedTuple):

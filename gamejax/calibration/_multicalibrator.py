@@ -62,6 +62,15 @@ class Multicalibrator:
         hebertjohnson2018; haghtalab2023; friedman2001.
     """
 
+    classes_: NDArray[Any]
+    num_rounds_: int
+    losses_: NDArray[Any]
+    predictor_: Boosted
+    frequencies_: NDArray[Any]
+    auditor_: AbstractAuditor
+    encoder_: Encoder
+    n_features_in_: int
+
     def __init__(
         self,
         estimator: Any = None,

@@ -46,7 +46,8 @@ class AgentFormGame(AbstractGame):
     def __init__(
         self, game: SequenceFormGame, presence: SequenceFormGame, *, labels: Labels | None = None
     ):
-        self.game, self.presence, self.labels = game, presence, labels
+        self.game, self.presence = game, presence
+        self.labels = labels
 
     @property
     def strategy_sets(self) -> tuple[Simplex, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -4,6 +4,7 @@ The mediator draws a profile of pure plans and tells each player, at each inform
 plan reaches, what to do there. Who deviates gets no further advice.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -99,16 +100,11 @@ def extensive_correlated_gains(
     References:
         vonstengel2008.
     """
-    if not isinstance(profile, Joint):
-        return gains(game, profile)
 
-    def total(tree: Tree, found: Triggers) -> Scalar:
-        def value(below: Array, low: int, high: int) -> Array:
-            return jnp.maximum(found.informed[low:high], below).sum(1)
+    def value(found: Triggers, below: Array, low: int, high: int) -> Array:
+        return jnp.maximum(found.informed[low:high], below).sum(1)
 
-        return tree.fold(jnp.zeros_like(found.coarse, shape=(tree.num_sequences,)), value)[0]
-
-    return _each(game, profile, total)
+    return _best_leaving(game, profile, value)
 
 
 def extensive_correlated_gap(game: SequenceFormGame, profile: Profile) -> Scalar:
@@ -133,16 +129,11 @@ def extensive_coarse_correlated_gains(
     References:
         farina2020.
     """
-    if not isinstance(profile, Joint):
-        return gains(game, profile)
 
-    def total(tree: Tree, found: Triggers) -> Scalar:
-        def value(below: Array, low: int, high: int) -> Array:
-            return jnp.maximum(found.coarse[low:high], below.sum(1))
+    def value(found: Triggers, below: Array, low: int, high: int) -> Array:
+        return jnp.maximum(found.coarse[low:high], below.sum(1))
 
-        return tree.fold(jnp.zeros_like(found.coarse, shape=(tree.num_sequences,)), value)[0]
-
-    return _each(game, profile, total)
+    return _best_leaving(game, profile, value)
 
 
 def extensive_coarse_correlated_gap(game: SequenceFormGame, profile: Profile) -> Scalar:
@@ -150,12 +141,21 @@ def extensive_coarse_correlated_gap(game: SequenceFormGame, profile: Profile) ->
     return extensive_coarse_correlated_gains(game, profile).max()
 
 
-def _each(
-    game: SequenceFormGame, joint: Joint, total: Callable[[Tree, Triggers], Scalar]
+def _best_leaving(
+    game: SequenceFormGame,
+    profile: Profile,
+    value: Callable[[Triggers, Array, int, int], Array],
 ) -> Float[Array, " players"]:
-    return jnp.stack(
-        [total(tree, trigger_gains(game, joint, i)) for i, tree in enumerate(game.form.trees)]
-    )
+    """Each player's best sum of `trigger_gains`; `value` adds a set to what lies below it."""
+    if not isinstance(profile, Joint):
+        return gains(game, profile)
+
+    def total(tree: Tree, found: Triggers) -> Scalar:
+        nothing = jnp.zeros_like(found.coarse, shape=(tree.num_sequences,))
+        return tree.fold(nothing, functools.partial(value, found))[0]
+
+    trees = enumerate(game.form.trees)
+    return jnp.stack([total(tree, trigger_gains(game, profile, i)) for i, tree in trees])
 
 
 def _advised(

@@ -43,6 +43,14 @@ class SequenceForm:
             original's; otherwise `None`. See `merged_form`.
     """
 
+    trees: tuple[Tree, ...]
+    sequences: np.ndarray
+    leaf_entry: np.ndarray
+    order: tuple[np.ndarray, ...]
+    history: History
+    lifts: tuple[np.ndarray, ...] | None
+    num_entries: int
+
     def __init__(
         self,
         trees: tuple[Tree, ...],
@@ -123,6 +131,9 @@ class RecallError(ValueError):
     Attributes:
         player, number: who, and at which of its information sets, in the order of the history.
     """
+
+    player: int
+    number: int
 
     def __init__(self, message: str, player: int, number: int):
         super().__init__(message)

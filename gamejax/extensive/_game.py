@@ -60,7 +60,8 @@ class SequenceFormGame(AbstractGame):
         labels: Labels | None = None,
     ):
         dtype = jnp.result_type(jnp.asarray(payoffs), float)
-        self.form, self.labels = form, labels
+        self.form = form
+        self.labels = labels
         self.payoffs, self.chance = jnp.asarray(payoffs, dtype), jnp.asarray(chance, dtype)
         values = _entries(form, self.payoffs, self.chance)
         self.tables = tuple(
@@ -201,7 +202,7 @@ class SequenceFormGame(AbstractGame):
         by_nature[0] = False
         probabilities = jnp.asarray(probabilities, self.chance.dtype)
         result = jnp.ones_like(self.chance)
-        for nodes in _ancestors(history):
+        for nodes in ancestors(history):
             chosen = by_nature[nodes]
             result = result * jnp.where(chosen, probabilities[nodes], 1)
         return result
@@ -280,7 +281,7 @@ def _merging(
     return merged if after <= 0.9 * before else None
 
 
-def _ancestors(history: History) -> list[np.ndarray]:
+def ancestors(history: History) -> list[np.ndarray]:
     """The leaves, the nodes before them, and so on until all are at the root."""
     found = [history.leaves]
     while found[-1].any():

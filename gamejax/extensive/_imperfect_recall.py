@@ -109,7 +109,8 @@ class ImperfectRecallGame(AbstractGame):
                 "of it that can be solved."
             )
         dtype = jnp.result_type(float)
-        self.paths, self.labels = _Paths(history), labels
+        self.paths = _Paths(history)
+        self.labels = labels
         self.payoffs = jnp.asarray(history.payoffs.astype(float).T, dtype)
         self.chance = jnp.asarray(history.leaf_chances(), dtype)
 

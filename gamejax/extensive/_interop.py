@@ -91,7 +91,7 @@ def _rules(remembering: bool) -> Callable[[State], Terminal | Chance | Decide]:
             return decide(player, told, [(name, (now.child(a), ())) for name, a in moves])
         known = (told, pasts[player])
 
-        def after(action: int) -> tuple:
+        def after(action: int) -> tuple[Any, ...]:
             return *pasts[:player], (*known, action), *pasts[player + 1 :]
 
         return decide(

@@ -14,7 +14,7 @@ from gamejax.extensive._descent import descent, look, walk_down
 from gamejax.extensive._form import SequenceForm
 from gamejax.extensive._game import SequenceFormGame
 from gamejax.extensive._names import TreeLabels
-from gamejax.games import AbstractGame
+from gamejax.games import AbstractGame, Labels
 from gamejax.sets import Treeplex
 
 Sampling = Literal["external", "outcome", "chance"]
@@ -37,7 +37,7 @@ class SampledGame(AbstractGame):
 
     def __init__(self, game: SequenceFormGame, sampling: Sampling, exploration: Any = 0.0):
         self.game, self.sampling, self.exploration = game, sampling, exploration
-        self.labels = game.labels
+        self.labels: Labels | None = game.labels
 
     @property
     def strategy_sets(self) -> tuple[Treeplex, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]

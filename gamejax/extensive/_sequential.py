@@ -12,7 +12,7 @@ from gamejax._solution import RESULTS
 from gamejax._solve import play
 from gamejax._types import Scalar
 from gamejax.extensive._agent import AgentFormGame, agent_form, require_tree
-from gamejax.extensive._game import SequenceFormGame, _ancestors
+from gamejax.extensive._game import SequenceFormGame, ancestors
 from gamejax.metrics import nash_gap
 from gamejax.solvers import BranchPoint, LogitHomotopy, branch_point
 
@@ -114,7 +114,7 @@ def node_probabilities(
     history = game.form.history
     total = jnp.zeros_like(leaves, shape=(len(history.parent),))
     fresh = np.ones(len(leaves), bool)
-    for nodes in _ancestors(history):
+    for nodes in ancestors(history):
         total = total.at[nodes].add(jnp.where(fresh, leaves, 0))
         fresh = nodes != 0
     return total

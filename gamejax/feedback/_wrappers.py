@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from gamejax._numerics import safe_divide
-from gamejax._types import State, Strategy, Utility
+from gamejax._types import PyTree, State, Strategy, Utility
 from gamejax.feedback._base import AbstractFeedback, Feedback, FullInformation, require_key
 from gamejax.feedback._sampled import draw
 from gamejax.sets import AbstractStrategySet

@@ -6,10 +6,10 @@ from typing import NoReturn
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from gamejax._joint import Joint
-from gamejax._types import Scalar, Strategy, Utility
+from gamejax._types import PyTree, Scalar, Strategy, Utility
 from gamejax.games._base import AbstractGame, Labels
 from gamejax.sets import AbstractStrategySet
 

@@ -19,7 +19,8 @@ class MatrixGame(AbstractGame):
     $u_1 = A y$, $u_2 = -A^\top x$.
 
     Args:
-        payoff: the matrix $A$, shape `(n, k)`. Integers become the default float.
+        payoff: the matrix $A$, shape `(n, k)`. Integers become the default float,
+            floats of 16 bits those of 32.
         strategy_sets: the two players' sets; default whole simplices.
         labels: names of the game, its players and their actions.
 

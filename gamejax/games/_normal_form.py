@@ -16,7 +16,7 @@ from gamejax.sets import AbstractStrategySet, Simplex
 
 
 def as_payoffs(payoffs: Any, name: str) -> Array:
-    """A floating-point array; integers become the default float, everything else is refused."""
+    """An array of float32 or float64; integers become the default float, the rest is refused."""
     if not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(payoffs)):
         try:
             payoffs = np.asarray(payoffs)
@@ -26,7 +26,8 @@ def as_payoffs(payoffs: Any, name: str) -> Array:
             raise ValueError(f"{name} must hold real numbers, got dtype {payoffs.dtype}.")
     array = jnp.asarray(payoffs)
     if jnp.issubdtype(array.dtype, jnp.floating):
-        return array
+        # Linear systems, and gaps worth having, need more than 16 bits.
+        return array.astype(jnp.float32) if jnp.finfo(array.dtype).bits < 32 else array
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")
     return array.astype(jnp.result_type(float))

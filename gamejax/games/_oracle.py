@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, UInt32
 
 from gamejax._joint import Joint, Sparse
 from gamejax._numerics import HIGHEST, require_memory
-from gamejax._types import Profile, Scalar, Strategy
+from gamejax._types import Profile, PyTree, Scalar, Strategy
 from gamejax.games._base import AbstractGame, Labels
 from gamejax.games._normal_form import NormalFormGame
 from gamejax.sets import AbstractStrategySet, Simplex

@@ -14,6 +14,9 @@ from gamejax._export import AbstractResult
 from gamejax._interior_point import solve_matrix_game
 from gamejax._numerics import HIGHEST
 
+SHOWN = 20
+"""How many equilibria are printed."""
+
 
 class Equilibria(AbstractResult):
     """Several equilibria of one game.
@@ -30,6 +33,17 @@ class Equilibria(AbstractResult):
     gaps: Float[Array, " count"]
     count: int = eqx.field(static=True)
     complete: bool = eqx.field(static=True)
+
+    def __str__(self) -> str:
+        ends = "" if self.complete else " (there may be more)"
+        lines = [f"{self.count} {'equilibrium' if self.count == 1 else 'equilibria'}{ends}"]
+        for k, gap in enumerate(np.asarray(self.gaps)[:SHOWN]):
+            played = "; ".join(
+                ", ".join(f"{a + 1} {own[k, a]:.4f}" for a in np.flatnonzero(own[k] > 5e-5))
+                for own in map(np.asarray, self.profiles)
+            )
+            lines.append(f"  {played} (gap {gap:.1e})")
+        return "\n".join(lines + (["  ..."] if self.count > SHOWN else []))
 
 
 class Indifference(NamedTuple):

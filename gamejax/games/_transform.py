@@ -190,7 +190,7 @@ def _to_unit(payoffs: Array, sets: Sequence[AbstractStrategySet]) -> Array:
 
 
 def _with_payoffs(game: Game, payoffs: Array) -> Game:
-    where: Callable = lambda g: g.payoff if isinstance(g, MatrixGame) else g.payoffs  # noqa: E731
+    where: Callable[[Any], Array] = lambda g: g.payoff if isinstance(g, MatrixGame) else g.payoffs  # noqa: E731
     return eqx.tree_at(where, game, payoffs)
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from gamejax._numerics import Sum
-from gamejax._types import Scalar, Utility
+from gamejax._types import PyTree, Scalar, Utility
 from gamejax.regularizers import AbstractRegularizer, Entropy, LogBarrier, Tsallis
 from gamejax.sets import AbstractStrategySet, Simplex, Treeplex
 

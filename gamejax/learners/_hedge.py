@@ -5,10 +5,10 @@ from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from gamejax._numerics import Sum, safe_divide
-from gamejax._types import Scalar, Strategy, Utility
+from gamejax._types import PyTree, Scalar, Strategy, Utility
 from gamejax.feedback import Feedback
 from gamejax.learners._base import AbstractLearner, check_number
 from gamejax.learners._dual import combine, number, predicted, ranges

@@ -6,10 +6,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from gamejax._numerics import Sum, hash_key, safe_divide, uniform
-from gamejax._types import Profile, Scalar, State, Strategy, Utility
+from gamejax._types import Profile, PyTree, Scalar, State, Strategy, Utility
 from gamejax.feedback import Feedback
 from gamejax.learners import Hedge
 from gamejax.multidistribution._data import Parametric

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 
-from gamejax._types import Scalar, State, Strategy, Utility
+from gamejax._types import PyTree, Scalar, State, Strategy, Utility
 from gamejax.multidistribution._pools import GroupedRows, grouped
 from gamejax.multidistribution._problem import (
     AbstractProblem,

@@ -73,7 +73,8 @@ class OnDemandOptimization(AbstractGame):
                 f"player(s), the first on a {type(own).__name__} of shape {own.shape}."
             )
         check_margin(margin)
-        self.objective, self.margin, self.labels = objective, margin, labels
+        self.objective, self.margin = objective, margin
+        self.labels = labels
         self.ellipsoid = as_geometry(geometry)
 
     @property

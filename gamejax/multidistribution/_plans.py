@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from gamejax._numerics import HIGHEST, hash_key, safe_divide, uniform
-from gamejax._types import State, Strategy, Utility
+from gamejax._types import PyTree, State, Strategy, Utility
 from gamejax.feedback import AbstractEstimator, ImportanceWeighting
 from gamejax.feedback._sampled import stratified_actions
 from gamejax.multidistribution._problem import AbstractProblem, Losses

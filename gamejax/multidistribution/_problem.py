@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 
 from gamejax._numerics import HIGHEST, uniform
-from gamejax._types import State, Strategy, Utility
+from gamejax._types import PyTree, State, Strategy, Utility
 from gamejax.sets import AbstractStrategySet, Simplex
 
 FEW = 4

@@ -54,8 +54,10 @@ def regret(
     for name, bound in (bounds or {}).items():
         ax.plot(first, np.asarray(bound), color="0.45", lw=1.1, ls="--")
         end = (first[-1], float(np.asarray(bound)[-1]))
-        offset = {"textcoords": "offset points", "xytext": (-2, 4), "ha": "right"}
-        ax.annotate(name, end, color="0.35", fontsize=9, **offset)
+        ax.annotate(
+            name, end, textcoords="offset points", xytext=(-2, 4), ha="right", color="0.35",
+            fontsize=9,
+        )  # fmt: skip
     if log:
         ax.set(xscale="log", yscale="log")
     ax.set(xlabel="rounds", ylabel=ylabel)

@@ -29,6 +29,9 @@ class Tree:
         ValueError: the arrays describe no such tree.
     """
 
+    parent: np.ndarray
+    num_actions: np.ndarray
+
     def __init__(self, parent: Any, num_actions: Any):
         self.parent = np.asarray(parent, np.int32).reshape(-1)
         self.num_actions = np.asarray(num_actions, np.int32).reshape(-1)

@@ -6,9 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
-from gamejax._types import Scalar
+from gamejax._types import PyTree, Scalar
 from gamejax.regularizers import AbstractRegularizer
 from gamejax.sets._base import AbstractStrategySet
 from gamejax.sets._checks import require_euclidean
@@ -33,7 +33,7 @@ class Unconstrained(AbstractStrategySet):
     shape: tuple[Any, ...] = eqx.field(static=True)
     structure: Any = eqx.field(static=True)
 
-    def __init__(self, like: PyTree):
+    def __init__(self, like: PyTree[Any]):
         leaves, self.structure = jax.tree.flatten(like)
         for leaf in leaves:
             if not hasattr(leaf, "shape") and not isinstance(leaf, int | float):

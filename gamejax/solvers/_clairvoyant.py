@@ -62,7 +62,7 @@ class ClairvoyantHedge(AbstractSolver):
     averaging: AbstractAveraging = Uniform()
     output: Literal["marginals", "joint"] = eqx.field(static=True, default="joint")
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         rate = self.learning_rate
         if isinstance(rate, int | float) and not rate > 0:
             raise ValueError(f"learning_rate must be positive or None, got {rate}.")

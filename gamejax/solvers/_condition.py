@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from gamejax._linalg import lu_factor, lu_solve
 from gamejax._numerics import inner, safe_divide
-from gamejax._types import Scalar
+from gamejax._types import PyTree, Scalar
 
 Linear = Callable[[PyTree[Array]], PyTree[Array]]
 

@@ -108,7 +108,7 @@ class CorrelatedEquilibrium(AbstractSolver):
     coarse: bool = eqx.field(static=True, default=False)
     accuracy: Any = 0.0
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if self.objective not in OBJECTIVES:
             raise ValueError(f"objective must be one of {OBJECTIVES}, got {self.objective!r}.")
 

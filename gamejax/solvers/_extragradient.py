@@ -48,7 +48,7 @@ class _AbstractExtragradient(AbstractSolver):
     step_size: eqx.AbstractVar[float | Scalar | None]
     averaging: eqx.AbstractVar[AbstractAveraging]
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         check_step_size(self.step_size)
 
     @abc.abstractmethod
@@ -214,7 +214,7 @@ class OptimisticGradient(AbstractSolver):
     step_size: float | Scalar | None = None
     averaging: AbstractAveraging = Last()
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         check_step_size(self.step_size)
 
     def init(

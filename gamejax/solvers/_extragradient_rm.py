@@ -65,7 +65,7 @@ class ExtragradientRegretMatchingPlus(AbstractSolver):
     step_size: float | Scalar | None = None
     averaging: AbstractAveraging = Last()
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         check_step_size(self.step_size)
 
     def init(

@@ -56,7 +56,7 @@ class FictitiousPlay(AbstractSolver):
     temperature: float | Scalar | None = None
     alternating: bool = eqx.field(static=True, default=False)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         step, temperature = self.step_size, self.temperature
         if isinstance(step, int | float) and not 0 < step <= 1:
             raise ValueError(f"step_size must lie in (0, 1] or be None, got {step}.")

@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from gamejax._numerics import inner
-from gamejax._types import Strategy, Utility
+from gamejax._types import PyTree, Strategy, Utility
 from gamejax.games import AbstractGame
 
 Field = tuple[Utility, ...]

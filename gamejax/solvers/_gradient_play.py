@@ -223,12 +223,12 @@ class CompetitiveGradient(AbstractGradientPlay):
     """
 
     learning_rate: float | Scalar
-    linear_solver: lx.AbstractLinearSolver = eqx.field(
+    linear_solver: lx.AbstractLinearSolver[Any] = eqx.field(
         static=True, default=lx.GMRES(rtol=1e-6, atol=1e-9)
     )
     transformation: optax.GradientTransformation | None = eqx.field(static=True, default=None)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if isinstance(self.learning_rate, tuple):
             raise TypeError(
                 "CompetitiveGradient takes one learning_rate for all players, not a tuple."
@@ -267,7 +267,7 @@ class StackelbergGradient(AbstractGradientPlay):
     learning_rate: Any
     leader: int = eqx.field(static=True, default=0)
     damping: float | Scalar = 0.0
-    linear_solver: lx.AbstractLinearSolver = eqx.field(
+    linear_solver: lx.AbstractLinearSolver[Any] = eqx.field(
         static=True, default=lx.GMRES(rtol=1e-6, atol=1e-9)
     )
     transformation: optax.GradientTransformation | None = eqx.field(static=True, default=None)
@@ -317,7 +317,7 @@ def _marginals(profile: Profile) -> tuple[Strategy, ...]:
 
 
 def _linear_solve(
-    operator: Any, vector: tuple[Utility, ...], solver: lx.AbstractLinearSolver
+    operator: Any, vector: tuple[Utility, ...], solver: lx.AbstractLinearSolver[Any]
 ) -> tuple[Utility, ...]:
     structure = jax.eval_shape(lambda: vector)
     linear = lx.FunctionLinearOperator(operator, structure)

@@ -90,7 +90,7 @@ class LemkeHowson(AbstractSolver):
 
     label: int | Int[Array, ""] = 0
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if is_concrete(self.label) and not (
             jnp.issubdtype(jnp.result_type(self.label), jnp.integer)
             and jnp.ndim(self.label) == 0

@@ -81,7 +81,7 @@ class LogitEquilibrium(AbstractSolver):
 
     precision: ArrayLike
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if is_concrete(self.precision):
             values = np.asarray(self.precision, float)
             if not (np.isfinite(values).all() and (values >= 0).all()):

@@ -94,7 +94,7 @@ class LogitHomotopy(AbstractSolver):
 
     max_precision: float | Scalar | None = None
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         most = self.max_precision
         if isinstance(most, int | float) and not most > 0:
             raise ValueError(f"max_precision must be positive or None, got {most}.")

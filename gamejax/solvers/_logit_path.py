@@ -36,6 +36,9 @@ AIM_DISTANCE, MAX_DISTANCE = 0.05, 0.25
 AIM_ERROR, MAX_ERROR = 1e-7, 1e-5
 """Sizes of the last Newton step. Few are too large without a jump to another branch nearby."""
 
+AIM_ROUNDING, MAX_ROUNDING = 64, 1024
+"""The same in units of rounding, which float32 does not get below."""
+
 MIN_COSINE = 0.7
 """Of the angle between tangents at neighboring points."""
 
@@ -121,7 +124,12 @@ def step_path(system: System, state: PathState, target: Scalar | float) -> PathS
     predicted = strategies_of(system.sets, guess)
     near = jnp.maximum(hellinger(predicted, after), hellinger(before, after) / 3)
     near, error, cosine = jax.lax.stop_gradient((near, error, apply(along, tangent)))
-    good = (error < MAX_ERROR) & (near < MAX_DISTANCE) & (cosine > MIN_COSINE)
+    rounding = jnp.finfo(error.dtype).eps
+    good = (
+        (error < max(MAX_ERROR, MAX_ROUNDING * rounding))
+        & (near < MAX_DISTANCE)
+        & (cosine > MIN_COSINE)
+    )
     good = good & (lands | (time < target))
     longer = _next_length(near, error) * jnp.maximum(length, state.length / 2)
     longer = jnp.where(good, jnp.minimum(longer, MAX_LENGTH), length / 4)
@@ -185,7 +193,8 @@ def _next_length(distance: Scalar, error: Scalar) -> Scalar:
     The exponents are a little smaller than that asks for.
     """
     by_distance = jnp.sqrt(AIM_DISTANCE / jnp.maximum(distance, 1e-6))
-    by_error = (AIM_ERROR / jnp.maximum(error, 1e-14)) ** (1 / 6)
+    aim = max(AIM_ERROR, AIM_ROUNDING * jnp.finfo(error.dtype).eps)
+    by_error = (aim / jnp.maximum(error, 1e-14)) ** (1 / 6)
     return jnp.clip(jnp.minimum(by_distance, by_error), 0.5, 3)
 
 

@@ -37,7 +37,7 @@ class MultiStart(AbstractSolver):
     solver: AbstractSolver
     num_starts: int = eqx.field(static=True, default=8)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if self.num_starts < 1:
             raise ValueError(f"num_starts must be at least 1, got {self.num_starts}.")
 

@@ -77,7 +77,7 @@ class Polished(AbstractSolver):
     num_rounds: int = eqx.field(static=True, default=2)
     interior_point: bool = eqx.field(static=True, default=False)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if self.num_rounds < 1:
             raise ValueError(f"num_rounds must be at least 1, got {self.num_rounds}.")
 

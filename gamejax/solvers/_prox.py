@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from gamejax._numerics import inner, safe_divide
-from gamejax._types import Scalar, Strategy, Utility
+from gamejax._types import PyTree, Scalar, Strategy, Utility
 from gamejax.games import AbstractGame
 from gamejax.learners._dual import combine, keeps_dual
 from gamejax.metrics import gains

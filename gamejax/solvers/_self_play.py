@@ -93,7 +93,7 @@ class SelfPlay(AbstractSolver):
     averaged: Literal["played", "next"] = eqx.field(static=True, default="played")
     persistent: bool = eqx.field(static=True, default=False)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if self.output not in ("marginals", "joint"):
             raise ValueError(f'output must be "marginals" or "joint", got {self.output!r}.')
         if self.averaged not in ("played", "next"):

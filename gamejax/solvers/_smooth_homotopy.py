@@ -58,7 +58,7 @@ class SmoothHomotopy(AbstractSolver):
     num_steps: int | Array = 50
     polish_steps: int = eqx.field(static=True, default=16)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         for name in ("num_stages", "num_steps", "polish_steps"):
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:

@@ -78,7 +78,7 @@ class SubsampledGame(AbstractSolver):
     num_steps: int | Array = eqx.field(default=1000, kw_only=True)
     capped: bool = eqx.field(static=True, default=False, kw_only=True)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if not isinstance(self.solver, AbstractSolver):
             raise TypeError(f"solver must be a gamejax solver, got {type(self.solver).__name__}.")
         check_numbers(

@@ -78,7 +78,9 @@ def _rules(
     return rules
 
 
-def _payoffs(cards: range, shown: tuple, bids: tuple, payoffs: str) -> tuple[int, int]:
+def _payoffs(
+    cards: range, shown: tuple[int, ...], bids: tuple[tuple[int, ...], ...], payoffs: str
+) -> tuple[int, int]:
     """What both get when the forced last round has been played too."""
     prizes, first, second = ((*done, *(set(cards) - set(done))) for done in (shown, *bids))
     score = sum(p * _sign(a - b) for p, a, b in zip(prizes, first, second, strict=True))

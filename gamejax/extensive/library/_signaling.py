@@ -73,7 +73,10 @@ def _tuples(table: Any) -> Any:
 
 
 def _rules(
-    prior: tuple, sender: tuple, receiver: tuple, words: tuple | None
+    prior: tuple[Any, ...],
+    sender: tuple[Any, ...],
+    receiver: tuple[Any, ...],
+    words: tuple[tuple[str, ...], ...] | None,
 ) -> Callable[[State], Terminal | Chance | Decide]:
     shape = len(sender), len(sender[0]), len(sender[0][0])
     types, messages, actions = words or [tuple(str(k + 1) for k in range(n)) for n in shape]
