@@ -27,10 +27,10 @@ demo: $(STAMP)-cli,plot  ## solve the built-in games and thousands of random one
 	$(BIN)/python -m examples.demo
 
 test: $(STAMP)-test      ## run the tests
-	$(BIN)/python -m pytest -n auto -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow'
 
 test-all: $(STAMP)-test  ## run the tests, the long ones too
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # Environments of their own for the oldest Python and dependencies, and for the newest.
 $(VENV)-%/.installed: pyproject.toml .ci/python .ci/oldest.txt
@@ -45,10 +45,11 @@ test-oldest: $(VENV)-oldest/.installed  ## what depends on versions, with the lo
 test-newest: $(VENV)-newest/.installed  ## the same with the newest Python here and newest versions
 	$(VENV)-newest/bin/python -m pytest -n auto -m 'not slow' $(SENSITIVE)
 
-lint: $(STAMP)-lint      ## ruff (lint, format, docstrings) and basedpyright
+lint: $(STAMP)-lint      ## ruff (lint, format, docstrings) and basedpyright (types, and that every public name has one)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/basedpyright --verifytypes gamejax --ignoreexternal
 
 format: $(STAMP)-lint    ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
+import numpy as np
 
 import gamejax
 from gamejax import extensive, games, learners, metrics, solvers
@@ -262,7 +263,8 @@ def _is_zero_sum(game: games.AbstractGame) -> bool:
     if not isinstance(game, games.NormalFormGame | extensive.SequenceFormGame):
         return False
     total = game.payoffs.sum(0)
-    return bool(total.max() - total.min() <= 1e-9 * max(1.0, float(abs(game.payoffs).max())))
+    rounding = max(1e-9, 100 * float(np.finfo(total.dtype).eps))
+    return bool(total.max() - total.min() <= rounding * float(abs(game.payoffs).max()))
 
 
 @contextmanager

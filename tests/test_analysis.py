@@ -184,6 +184,31 @@ def test_evolutionary_stability_of_classics():
         is_evolutionarily_stable(SymmetricGame(np.ones((2, 3)), 3), [0.5, 0.5])
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_verdicts_do_not_depend_on_rounding_scale_or_offset(dtype):
+    # A draw costs a tenth: the one equilibrium of this rock-paper-scissors is stable.
+    payoff = 0.7 * (RPS - 0.1 * np.eye(3))
+    for scale, offset in ((1, 0), (1e4, 0), (1e-6, 0), (1, 10)):
+        moved = jnp.asarray(scale * payoff + offset, dtype)
+        game = bimatrix(moved, moved.T)
+        found = symmetric_equilibria(game)
+        assert found.count == 1
+        np.testing.assert_allclose(found.profiles[0][0], 1 / 3, atol=1e-5)
+        assert is_evolutionarily_stable(game, found.profiles[0][0])
+        assert is_evolutionarily_stable(game, [1 / 3] * 3)
+        cycle = jnp.asarray(scale * RPS + offset, dtype)
+        assert not is_evolutionarily_stable(bimatrix(cycle, cycle.T), [1 / 3] * 3)
+    volunteers = np.array([[0.75, 0.75, 0.75], [1, 1, 0]])
+    for scale in (1, 1e4, 1e-6):
+        game = SymmetricGame(jnp.asarray(scale * volunteers, dtype), 3)
+        found = symmetric_equilibria(game)
+        assert found.count == 1
+        np.testing.assert_allclose(found.profiles[0][0], 0.5, atol=1e-5)
+    biased = np.stack([payoff, payoff.T + 0.01 * np.eye(3)])
+    with pytest.raises(ValueError, match="symmetric"):
+        symmetric_equilibria(NormalFormGame(jnp.asarray(1e-6 * biased, dtype)))
+
+
 def test_strict_copositivity_against_a_grid():
     rng = np.random.default_rng(0)
     grid = np.array([p for p in itertools.product(range(13), repeat=4) if sum(p) == 12]) / 12
@@ -246,6 +271,7 @@ def test_potential_of_known_games():
         potential(scaled, weights=[1.0])
 
 
+@pytest.mark.slow
 def test_potential_of_congestion_games_is_rosenthals():
     delays = np.array(jax.random.uniform(jax.random.key(4), (4, 3)))
     uses = np.array(jax.random.bernoulli(jax.random.key(5), 0.5, (3, 3, 4)), float)
@@ -282,7 +308,7 @@ def test_nearest_potential_is_the_least_squares_one():
     assert wide.defect == pytest.approx(float(found.defect))
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
 def test_equilibria_of_classics(dtype):
     tol = 1e-5 if dtype == jnp.float32 else 1e-11
 

@@ -25,7 +25,11 @@ def play(env, policy, horizon, replications=20, **options):
 
 @pytest.mark.parametrize(
     "policy",
-    [bandits.ucb1(), bandits.successive_elimination(), bandits.exp3(2, 300)],
+    [
+        bandits.ucb1(),
+        pytest.param(bandits.successive_elimination(), marks=pytest.mark.slow),
+        pytest.param(bandits.exp3(2, 300), marks=pytest.mark.slow),
+    ],
     ids=["ucb", "aae", "exp3"],
 )
 def test_with_all_rates_one_everything_is_the_policy_bit_for_bit(policy):

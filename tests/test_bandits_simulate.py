@@ -17,7 +17,13 @@ def same(a, b, **slices):
 
 
 @pytest.mark.parametrize(
-    "policy", [bandits.ucb1(), bandits.thompson(), bandits.exp3(3, 300)], ids=["ucb", "ts", "exp3"]
+    "policy",
+    [
+        bandits.ucb1(),
+        pytest.param(bandits.thompson(), marks=pytest.mark.slow),
+        pytest.param(bandits.exp3(3, 300), marks=pytest.mark.slow),
+    ],
+    ids=["ucb", "ts", "exp3"],
 )
 def test_same_bits_whatever_the_chunks(policy):
     whole = bandits.simulate(ENV, policy, 300, key=KEY, num_replications=70, record_every=100)
@@ -109,6 +115,7 @@ def test_delays_only_move_information():
     assert outstanding.max() > 0
 
 
+@pytest.mark.slow
 def test_delay_costs_what_the_bound_says():
     horizon, delay = 2000, 50
     env = bandits.Delayed(bandits.Bernoulli(MEANS), delay)
@@ -123,6 +130,7 @@ def test_delay_costs_what_the_bound_says():
     assert float(late.mean()[-1]) <= float(plain.mean()[-1]) + gaps * delay + 10
 
 
+@pytest.mark.slow
 def test_corruption_stays_within_its_budget():
     env = bandits.Corrupted(bandits.Bernoulli(MEANS), 12.5)
     state = env.init(key=KEY, dtype=jnp.float32)

@@ -292,6 +292,7 @@ def test_the_runner_in_a_process_of_its_own(tmp_path):
     assert "bandits-tiny" in (tmp_path / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_smooth_play_keeps_to_its_bounds(tmp_path):
     """Regrets below their bounds, certified gaps above what NumPy finds with other actions."""
     rows = list(smooth.rows("tiny"))
@@ -305,6 +306,7 @@ def test_smooth_play_keeps_to_its_bounds(tmp_path):
     assert all(picture.path.stat().st_size > 5_000 for picture in drawn)
 
 
+@pytest.mark.slow
 def test_logit_rows_agree():
     rows = list(importlib.import_module("benchmarks.logit").rows("tiny"))
     assert [row["implementation"] for row in rows] == [

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import gamejax
-from gamejax.cli import app
+from gamejax.cli import _is_zero_sum, app
 
 EXAMPLES = Path(__file__).parents[1] / "examples/games"
 runner = CliRunner()
@@ -38,6 +38,16 @@ def test_goes_on_after_a_broken_file_and_exits_non_zero(tmp_path):
     assert "no such file" in result.stderr
     assert "2 of 3 games could not be solved" in result.stderr
     assert "Chicken" in result.stdout
+
+
+def test_zero_sums_are_seen_through_rounding_and_at_every_scale():
+    matrix = np.random.default_rng(0).uniform(-1, 1, (3, 4))
+    for dtype in (np.float32, np.float64):
+        for scale in (1e-10, 1, 1e6):
+            for share, expected in ((1.0, True), (2.0, False)):
+                pair = np.stack([matrix, 1 - share * matrix])
+                game = gamejax.games.NormalFormGame((scale * pair).astype(dtype))
+                assert _is_zero_sum(game) is expected
 
 
 @pytest.mark.parametrize("notion", ["nash", "ce", "cce"])

@@ -194,6 +194,22 @@ def test_one_zero_sum_game_alone_in_float32_and_float64():
         np.testing.assert_allclose(solution.stats["objective"], 0, atol=tol)
 
 
+def test_float32_keeps_four_digits_of_entropy_wherever_payoffs_lie():
+    draws = jax.random.uniform(jax.random.key(0), (16, 2, 6, 6), jnp.float64, -1, 1)
+    for coarse in (False, True):
+        for offset in (0, 1000):
+            payoffs = (draws + offset).astype(jnp.float32)
+            stacked = jax.vmap(games.NormalFormGame)(payoffs)
+            solutions = runner("entropy", coarse)(stacked, jnp.full(16, 2e-4, jnp.float32))
+            measure = metrics.coarse_correlated_gap if coarse else metrics.correlated_gap
+            exact = jax.vmap(games.NormalFormGame)(payoffs.astype(jnp.float64))
+            joints = gamejax.Joint(solutions.profile.probabilities.astype(jnp.float64))
+            gaps = jax.jit(jax.vmap(measure))(exact, joints)
+            assert (gaps < 1e-4).all()
+            if not offset:
+                assert (solutions.result == RESULTS.successful).all()
+
+
 def test_optimality_is_not_given_up_for_an_early_equilibrium():
     # Every joint distribution is a correlated equilibrium; the certificate is 0 from the start.
     payoffs = np.zeros((2, 2, 2))

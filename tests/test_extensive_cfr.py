@@ -342,7 +342,7 @@ def nothing_to_win(state):
     return extensive.terminal((0, 0))
 
 
-@pytest.mark.parametrize("rules", [three_way, nothing_to_win])
+@pytest.mark.parametrize("rules", [pytest.param(three_way, marks=pytest.mark.slow), nothing_to_win])
 @pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
 def test_degenerate_trees(rules, dtype):
     tree = cast(extensive.compile_tree(rules), dtype)

@@ -12,6 +12,7 @@ import pytest
 
 from gamejax import RESULTS, Unrolled, extensive, games, metrics, solve, solve_batch
 from gamejax.extensive import library
+from gamejax.extensive._merging import merged_form
 from gamejax.learners import Counterfactual, Hedge, MagneticMirrorDescent, RegretMatching
 from gamejax.solvers import FictitiousPlay, MirrorProx, SelfPlay
 from tests import random_trees
@@ -89,6 +90,41 @@ def test_kuhn_and_goofspiel_do_not_shrink():
     for game in (library.kuhn(), library.goofspiel()):
         assert merging(game) is None
         assert game.merged is None
+
+
+def test_float32_merges_what_float64_merges():
+    # The second player hears "even" with probability 0.1 + 0.2 or "odd" with 0.3: all the same.
+    def rules(state):
+        if not state:
+            odds = [(0.1, ("even", 1)), (0.2, ("even", 2)), (0.3, ("odd", 1)), (0.4, ("rest", 1))]
+            return extensive.chance(odds)
+        if len(state) == 2:
+            following = [(side, (*state, side)) for side in "lr"]
+            return extensive.decide(0, "alone", following)
+        if len(state) == 3:
+            return extensive.decide(1, state[0], [(side, (*state, side)) for side in "lr"])
+        stake = {"l": 0.7, "r": 0.1}[state[2]] * (1 if state[2] == state[3] else -1)
+        stake = 2 * stake if state[0] == "rest" else stake
+        return extensive.terminal((stake, -stake))
+
+    for dtype in (np.float64, np.float32):
+        game = extensive.compile_tree(rules)
+        form = game.form
+        chances, payoffs = np.asarray(game.chance, dtype), np.asarray(game.payoffs, dtype)
+        merged = merged_form(form, payoffs, chances)
+        assert [tree.num_sets for tree in form.trees] == [1, 3]
+        assert [tree.num_sets for tree in merged.trees] == [1, 2]
+
+
+def test_chances_may_come_from_float32():
+    third = float(np.float32(1 / 3))
+    assert len(extensive.chance([(third, k) for k in range(3)]).branches) == 3
+    for odds in ([third, third, 0.3333], [1 / 3, 1 / 3, 1 / 3 + 1e-8]):
+        with pytest.raises(ValueError, match="sum to 1"):
+            extensive.chance([(p, k) for k, p in enumerate(odds)])
+    tiny = Fraction(1, 2**21)
+    with pytest.raises(ValueError, match="sum to 1"):
+        extensive.chance([(Fraction(1, 2), 0), (Fraction(1, 2) + tiny, 1)])
 
 
 def clones(rules, num_players, suits=2):

@@ -47,6 +47,18 @@ def limit(game):
     return gamejax.solve(game, solvers.LogitHomotopy(), tol=1e-9)
 
 
+@jax.jit
+@jax.vmap
+def to_four_digits(game):
+    return gamejax.solve(game, solvers.LogitHomotopy(), tol=2e-4, max_steps=1000, check_every=20)
+
+
+@jax.jit
+@jax.vmap
+def to_precision_ten(game):
+    return gamejax.solve(game, solvers.LogitEquilibrium(10.0), tol=2e-3, check_every=20)
+
+
 def repeat(game, count):
     return jax.tree.map(lambda x: jnp.stack([x] * count), game)
 
@@ -116,6 +128,7 @@ class TestLogitEquilibrium:
         same = np.abs(np.asarray(again.profile[0] - found.profile[0])).max(1) < 1e-8
         assert same[both].mean() >= 0.99
 
+    @pytest.mark.slow
     def test_padding_polymatrix_and_three_players(self):
         pairs = uniform(2, (3, 3, 3, 3)) * (1 - jnp.eye(3))[:, :, None, None]
         polymatrix = games.PolymatrixGame(pairs)
@@ -144,6 +157,7 @@ class TestLogitEquilibrium:
             found.stats["condition"], jnp.abs(1 - precisions / 2), rtol=1e-3, atol=1e-9
         )
 
+    @pytest.mark.slow
     def test_warm_starts(self):
         game = games.NormalFormGame(COORDINATION)
         near = (jnp.array([0.9, 0.1]), jnp.array([0.8, 0.2]))
@@ -270,6 +284,7 @@ class TestLogitHomotopy:
         assert trajectory.gaps[-1] < 1e-9
         assert (np.diff(trajectory.gaps) <= 0).all()
 
+    @pytest.mark.slow
     def test_priors_lead_to_other_equilibria(self):
         game = games.NormalFormGame(COORDINATION)
         for prior, wanted in (([0.8, 0.2], 1.0), ([0.2, 0.8], 0.0)):
@@ -298,6 +313,36 @@ class TestLogitHomotopy:
         )(payoffs)
         assert (found.gap < 1e-3).all()
         assert jnp.percentile(found.stats["num_points"], 95) < 150
+
+    def test_float32_reaches_small_gaps_wherever_payoffs_lie(self):
+        """Zero-sum games are the hardest; what payoffs have in common decides nothing."""
+        matrices = uniform(7, (100, 8, 8))
+        payoffs = jnp.stack([matrices, -matrices], axis=1)
+        for offset in (0, 100, 1000):
+            game = jax.vmap(games.NormalFormGame)((payoffs + offset).astype(jnp.float32))
+            found = to_four_digits(game)
+            assert (found.result == gamejax.RESULTS.successful).mean() > 0.95
+            # The certificate itself is rounded like the payoffs.
+            assert (found.gap < 3e-4).all()
+            levels = to_precision_ten(game)
+            assert (levels.result == gamejax.RESULTS.successful).all()
+            exact = to_precision_ten(jax.vmap(games.NormalFormGame)(payoffs))
+            for x, y in zip(levels.profile, exact.profile, strict=True):
+                np.testing.assert_allclose(x, y, atol=2e-3 if offset else 1e-5)
+
+    def test_offsets_change_no_derivative(self):
+        game = games.NormalFormGame(uniform(8, (2, 3, 4)))
+
+        def share(payoffs):
+            game = games.NormalFormGame(payoffs)
+            solver = solvers.LogitEquilibrium(3.0)
+            found = gamejax.solve(game, solver, tol=1e-12, adjoint=gamejax.Implicit())
+            return found.profile[0][0]
+
+        slopes = jax.jit(jax.vmap(jax.grad(share)))
+        here, moved = slopes(jnp.stack([game.payoffs, game.payoffs + 100]))
+        np.testing.assert_allclose(here, moved, atol=1e-9)
+        np.testing.assert_allclose(here.sum((1, 2)), 0, atol=1e-12)
 
     def test_failures_are_data(self):
         game = games.MatrixGame(MATRIX)

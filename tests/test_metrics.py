@@ -52,7 +52,7 @@ def test_correlated_gap_tables(game, joint, coarse, swap):
     assert metrics.correlated_gap(game, joint) == pytest.approx(swap, abs=1e-15)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
 def test_correlated_gaps_against_loops(dtype):
     shape = (3, 2, 4)
     payoffs, weights = random_joints(jax.random.key(0), 200, shape, dtype)

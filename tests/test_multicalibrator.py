@@ -323,6 +323,7 @@ def test_more_arguments_that_cannot_be_used(fitted):
         fitted.predict_proba(np.ones((20, 5)), base_scores=np.full(20, 0.5))
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs():
     rows = list(multicalibration.rows("tiny"))
     by_name = {row["method"]: row for row in rows}

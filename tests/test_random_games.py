@@ -63,6 +63,7 @@ def test_all_families_are_here():
     assert set(TENSOR_FAMILIES) == public
 
 
+@pytest.mark.slow
 def test_batches_equal_single_games(batches):
     names = ("zero_sum", "dominance_solvable", "congestion", "polymatrix")
     singles = jax.jit(lambda k: {n: TENSOR_FAMILIES[n](k, float) for n in names})(KEYS[5])

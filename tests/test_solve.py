@@ -247,7 +247,7 @@ class TestGradients:
         ("adjoint", "tol", "atol"),
         [
             (gamejax.Implicit(), 1e-5, 1e-12),
-            (gamejax.Unrolled(), 1e-9, 2e-4),
+            pytest.param(gamejax.Unrolled(), 1e-9, 2e-4, marks=pytest.mark.slow),
             (gamejax.Unrolled(4), 1e-9, 2e-4),
         ],
     )
@@ -262,6 +262,7 @@ class TestGradients:
         wanted = jax.vmap(jax.grad(closed_form))(batch)
         np.testing.assert_allclose(jax.vmap(jax.grad(first))(batch), wanted, atol=5 * atol)
 
+    @pytest.mark.slow
     def test_implicit_has_second_derivatives_and_forward_mode(self):
         def first(a):
             return gamejax.solve(

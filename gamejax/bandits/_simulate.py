@@ -11,8 +11,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
-from gamejax._loop import run_recorded
 from gamejax._checks import check_key
+from gamejax._loop import run_recorded
 from gamejax._numerics import Sum, hash_key
 from gamejax._trailing import vmap_last
 from gamejax._types import State

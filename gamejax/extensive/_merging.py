@@ -9,7 +9,10 @@ from gamejax.extensive._form import SequenceForm
 from gamejax.sets import Tree
 
 TOLERANCE = 1e-12
-"""Payoffs closer than this times the largest one are equal, as sums in another order are."""
+"""Payoffs closer than this times the largest one are equal, as sums in another order are.
+
+Float32 payoffs and chances come rounded: there it is a few units of that.
+"""
 
 
 def merged_form(form: SequenceForm, payoffs: Any, chance: Any) -> SequenceForm | None:
@@ -70,13 +73,18 @@ def _entries(
     starts = np.flatnonzero(np.diff(form.leaf_entry[used][order], prepend=-1))
     values = np.add.reduceat(weighted[..., order], starts, axis=2)
     sequences = form.sequences[:, used][:, order[starts]].astype(np.int64)
-    numbers = np.stack([_numbered(values[:, i]) for i in range(len(form.trees))])
+    share = max(TOLERANCE, *(16 * _rounding(x) for x in (payoffs, chance)))
+    numbers = np.stack([_numbered(values[:, i], share) for i in range(len(form.trees))])
     return sequences, numbers
 
 
-def _numbered(values: np.ndarray) -> np.ndarray:
+def _rounding(numbers: np.ndarray) -> float:
+    return float(np.finfo(np.result_type(numbers, np.float32)).eps)
+
+
+def _numbered(values: np.ndarray, share: float) -> np.ndarray:
     """One number per column, equal where columns are but for rounding, 0 where they are zero."""
-    scale = TOLERANCE * max((float(np.abs(row).max(initial=0)) for row in values), default=0.0)
+    scale = share * max((float(np.abs(row).max(initial=0)) for row in values), default=0.0)
     numbers = np.zeros(values.shape[1], np.uint64)
     ranks = np.empty_like(numbers)
     for row in values:

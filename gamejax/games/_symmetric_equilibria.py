@@ -22,6 +22,7 @@ from gamejax.games._supports import (
     subsets,
 )
 from gamejax.games._symmetric import SymmetricGame
+from gamejax.games._transform import normalized, to_normal_form
 
 _MAX_ACTIONS = 16
 _MAX_ACTIONS_NEWTON = 8
@@ -63,10 +64,11 @@ def symmetric_equilibria(game: AbstractGame) -> Equilibria:
         strategies, valid = found.strategy, found.valid
         complete = not any_continuum(payoff, found, supports, supports, mask)
     else:
-        strategies, valid, complete = _newton(game, supports), True, False
-    gaps, scales = _measure(game, strategies, mask)
-    tol = float(jnp.finfo(game.dtype).eps) ** 0.5
-    good = np.flatnonzero(np.asarray(valid & (gaps <= tol * scales)))
+        unit = normalized(game if isinstance(game, SymmetricGame) else to_normal_form(game))
+        strategies, valid, complete = _newton(unit, supports), True, False
+    gaps = _measure(game, strategies, mask)
+    tol = float(jnp.finfo(game.dtype).eps) ** 0.5 * _payoff_range(game, exists)
+    good = np.flatnonzero(np.asarray(valid & (gaps <= tol)))
     kept = good[distinct([np.asarray(strategies)[good]])]
     return Equilibria((strategies[kept],) * game.num_players, gaps[kept], len(kept), complete)
 
@@ -77,16 +79,25 @@ def _indifferent(payoff: Array, supports: Array, exists: Array) -> Indifference:
 
 
 @eqx.filter_jit
-def _measure(game: AbstractGame, strategies: Array, exists: Array) -> tuple[Array, Array]:
-    """The gap of each strategy against itself, and the scale of payoffs there."""
+def _measure(game: AbstractGame, strategies: Array, exists: Array) -> Array:
+    """The gap of each strategy against itself."""
 
-    def measure(strategy: Array) -> tuple[Array, Array]:
+    def measure(strategy: Array) -> Array:
         utility = game.utility(0, (strategy,) * game.num_players)
         highest = jnp.max(utility, where=exists, initial=-jnp.inf)
-        lowest = jnp.min(utility, where=exists, initial=jnp.inf)
-        return highest - inner(strategy, utility), jnp.maximum(1, highest - lowest)
+        return highest - inner(strategy, utility)
 
     return jax.vmap(measure)(strategies)
+
+
+def _payoff_range(game: AbstractGame, exists: np.ndarray) -> float:
+    """Largest minus smallest payoff; 1 where all are equal."""
+    if isinstance(game, SymmetricGame):
+        table = np.asarray(game.payoffs)[exists]
+    else:
+        grid = np.ix_(*[np.flatnonzero(exists)] * game.num_players)
+        table = np.asarray(payoff_tensor(game)[0])[grid]
+    return float(np.ptp(table)) or 1.0
 
 
 @eqx.filter_jit
@@ -137,8 +148,7 @@ def _check_symmetric(game: AbstractGame) -> np.ndarray:
     first = payoffs[0]
     ways = [np.moveaxis(first, 0, i) for i in range(len(payoffs))]
     swaps = [np.swapaxes(first, i, j) for i, j in itertools.combinations(range(1, first.ndim), 2)]
-    scale = max(float(np.abs(payoffs).max()), 1.0)
-    tol = 10 * float(np.finfo(payoffs.dtype).eps) * scale
+    tol = 10 * float(np.finfo(payoffs.dtype).eps) * float(np.abs(payoffs).max())
     same = all(np.abs(p - w).max() <= tol for p, w in zip(payoffs, ways, strict=True))
     if not (same and all(np.abs(first - s).max() <= tol for s in swaps)):
         raise ValueError(
@@ -149,7 +159,7 @@ def _check_symmetric(game: AbstractGame) -> np.ndarray:
 
 
 def is_evolutionarily_stable(
-    game: AbstractGame, strategy: Float[ArrayLike, " actions"], tol: float = 1e-9
+    game: AbstractGame, strategy: Float[ArrayLike, " actions"], tol: float | None = None
 ) -> bool:
     r"""Whether a strategy of a symmetric two-player game is evolutionarily stable.
 
@@ -163,7 +173,8 @@ def is_evolutionarily_stable(
     Args:
         game: a symmetric game of two players.
         strategy: the mixed strategy $p$, shape `(n,)`.
-        tol: what counts as zero, for payoffs of order one.
+        tol: what counts as zero, of a probability and, as a share of their range, of payoffs;
+            default 1e-9, or 1e-5 where the game or the strategy is in float32.
 
     References:
         maynardsmith1973; haigh1975; abakuks1980; hadeler1983 (copositivity).
@@ -173,8 +184,14 @@ def is_evolutionarily_stable(
             f"Evolutionary stability is defined here for two players, got {game.num_players}."
         )
     exists = _check_symmetric(game)
-    payoff = np.where(exists[:, None] & exists, np.asarray(payoff_tensor(game)[0], float), 0)
-    payoff = payoff / max(np.abs(payoff).max(), 1e-300)
+    if tol is None:
+        given = getattr(strategy, "dtype", np.dtype(float))
+        coarse = any(np.finfo(t).bits < 64 for t in (game.dtype, given) if t.kind == "f")
+        tol = 1e-5 if coarse else 1e-9
+    payoff, both = np.asarray(payoff_tensor(game)[0], float), exists[:, None] & exists
+    lowest = payoff[both].min()
+    payoff = np.where(both, payoff - lowest, 0)
+    payoff = payoff / max(payoff.max(), 1e-300)
     p = np.asarray(strategy, float)
     if p.shape != exists.shape or abs(p.sum() - 1) > 1e-6 or (p < -tol).any():
         raise ValueError(

@@ -79,8 +79,8 @@ class CorrelatedEquilibrium(AbstractSolver):
 
     The statistics hold `objective`, a bound `dual_bound` on every equilibrium's objective that the
     multipliers prove, `duality_gap` between both, and `iterations`. Under `"entropy"` the
-    constraints are relaxed by a few units of rounding ($10^{-11}$ of the payoff range in float64),
-    so that the gap may be slightly negative. The gradient of `objective` in
+    constraints are relaxed by a few units of rounding ($10^{-11}$ of the payoff range in float64,
+    $3 \cdot 10^{-6}$ in float32), so that the gap may be slightly negative. The gradient of `objective` in
     the payoffs is that of the Lagrangian (envelope theorem), correct where optimum and multipliers
     are unique. `Implicit` differentiates the distribution itself: under `"entropy"`, where it is
     unique, else where it is the only optimum and non-degenerate; elsewhere the linear
@@ -242,7 +242,9 @@ class CorrelatedEquilibrium(AbstractSolver):
         highest = jnp.max(known, axes, where=exists[None], initial=-jnp.inf, keepdims=True)
         lowest = jnp.min(known, axes, where=exists[None], initial=jnp.inf, keepdims=True)
         scales = jnp.where(highest > lowest, highest - lowest, 1)
-        rows, deviations = incentives(payoffs / scales, masks, self.coarse)
+        # Differences are all that counts; what payoffs have in common would cost digits.
+        units = jnp.where(exists[None], (payoffs - lowest) / scales, 0)
+        rows, deviations = incentives(units, masks, self.coarse)
         return _Task(payoffs, exists, rows, deviations)
 
     def _program(self, task: _Task) -> tuple[LinearProgram, Scalar]:

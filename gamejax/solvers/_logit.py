@@ -34,6 +34,7 @@ from gamejax.solvers._logit_system import (
     payoff_scale,
     require_simplices,
     strategies_of,
+    without_offsets,
 )
 
 
@@ -103,7 +104,7 @@ class LogitEquilibrium(AbstractSolver):
         sets = require_simplices(game, self)
         if base is None:
             base = centered(sets, [jnp.zeros(s.shape, dtype) for s in sets])
-        return System(game, sets, base, self._rates(game, dtype))
+        return System(without_offsets(game), sets, base, self._rates(game, dtype))
 
     def init(
         self,
@@ -175,7 +176,7 @@ class LogitEquilibrium(AbstractSolver):
         if isinstance(profile, Joint):
             raise TypeError("A logit equilibrium is a profile of strategies, not a Joint.")
         rates = self._rates(game, game.dtype)
-        utilities = game.utilities(profile)
+        utilities = without_offsets(game).utilities(profile)
         return tuple(
             x - s.mirror(rate * u, Entropy())
             for rate, s, x, u in zip(rates, game.strategy_sets, profile, utilities, strict=True)

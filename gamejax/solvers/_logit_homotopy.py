@@ -29,7 +29,12 @@ from gamejax.solvers._logit_system import (
     require_simplices,
     spread,
     strategies_of,
+    without_offsets,
 )
+
+
+LEAST_PRECISION = 1e4
+"""Where the path ends at the soonest: the gap is about the inverse, and 1e-4 is often wanted."""
 
 
 class BranchPoint(AbstractResult):
@@ -86,7 +91,8 @@ class LogitHomotopy(AbstractSolver):
 
     Args:
         max_precision: where to end, in units of one over the range of payoffs. `None`:
-            $1/\sqrt\epsilon$, with $\epsilon$ the rounding error of the game's numbers.
+            $1/\sqrt\epsilon$, with $\epsilon$ the rounding error of the game's numbers, and $10^4$
+            in float32, where gaps below about $10^{-5}$ of the range need `Polished` around it.
 
     References:
         mckelvey1995; turocy2005.
@@ -101,7 +107,7 @@ class LogitHomotopy(AbstractSolver):
 
     def _system(self, game: AbstractGame, base: Any, dtype: Any) -> System:
         sets = require_simplices(game, self)
-        return System(game, sets, base, jnp.ones(game.num_players, dtype))
+        return System(without_offsets(game), sets, base, jnp.ones(game.num_players, dtype))
 
     def init(
         self,
@@ -115,23 +121,26 @@ class LogitHomotopy(AbstractSolver):
         base = centered(sets, [jnp.zeros(s.shape, dtype) for s in sets])
         if start is not None:
             base = logits_of(sets, start)
-        path = begin_path(self._system(game, base, dtype), 1 / payoff_scale(game, dtype))
+        system = self._system(game, base, dtype)
+        path = begin_path(system, 1 / payoff_scale(game, dtype))
         strategies = strategies_of(sets, path.logits)
-        gap = nash_gap(game, strategies)
+        gap = nash_gap(system.game, strategies)
         return HomotopyState(path, BranchPoint(strategies, path.time, gap), strategies, gap)
 
     def step(
         self, game: AbstractGame, state: HomotopyState, *, key: PRNGKeyArray | None
     ) -> HomotopyState:
         unit, dtype = state.path.unit, state.path.time.dtype
-        most = jnp.finfo(dtype).eps ** -0.5 if self.max_precision is None else self.max_precision
+        most = self.max_precision
+        if most is None:
+            most = max(jnp.finfo(dtype).eps ** -0.5, LEAST_PRECISION)
         system = self._system(game, state.path.base, dtype)
         path = step_path(system, state.path, jnp.asarray(most, dtype) * unit)
         strategies = strategies_of(system.sets, path.logits)
-        point = BranchPoint(strategies, path.time, nash_gap(game, strategies))
+        point = BranchPoint(strategies, path.time, nash_gap(system.game, strategies))
         best, gap = state.best, state.gap
         for candidate in (strategies, *_limits(state.point, point, path)):
-            found = nash_gap(game, candidate)
+            found = nash_gap(system.game, candidate)
             better = found < gap
             best, gap = choose(better, candidate, best), jnp.where(better, found, gap)
         moved = HomotopyState(path, point, best, gap)

@@ -19,6 +19,7 @@ from gamejax._linalg import solve
 from gamejax._numerics import HIGHEST, inner, safe_log
 from gamejax._types import Scalar
 from gamejax.games import AbstractGame, MatrixGame, NormalFormGame
+from gamejax.games._normal_form import existing_profiles
 from gamejax.sets import AbstractStrategySet, Simplex
 
 Logits = tuple[Float[Array, "*blocks actions"], ...]
@@ -77,6 +78,29 @@ def logits_of(sets: Sequence[Simplex], profile: Sequence[Array]) -> Logits:
 def spread(strategy: Array, vector: Array) -> Array:
     r"""$(\mathrm{diag}(x) - x x^\top) v$, block by block: the derivative of softmax."""
     return strategy * (vector - (strategy * vector).sum(-1, keepdims=True))
+
+
+def without_offsets(game: AbstractGame) -> AbstractGame:
+    """The game less what payoffs have in common, which decides nothing but costs digits.
+
+    Payoff tensors lose the midpoint of a player's payoffs against each profile of the others,
+    matrices theirs; other games stay as they are. Utilities change by a number for all actions of a
+    player alike, and no derivative changes.
+    """
+    if isinstance(game, MatrixGame):
+        return eqx.tree_at(lambda g: g.payoff, game, _less_midpoint(game, game.payoff, (0, 1)))
+    if not isinstance(game, NormalFormGame):
+        return game
+    tables = [_less_midpoint(game, table, (i,)) for i, table in enumerate(game.payoffs)]
+    return eqx.tree_at(lambda g: g.payoffs, game, jnp.stack(tables))
+
+
+def _less_midpoint(game: AbstractGame, table: Array, axes: tuple[int, ...]) -> Array:
+    exists, known = existing_profiles(game.strategy_sets), jax.lax.stop_gradient(table)
+    highest = jnp.max(known, axes, where=exists, initial=-jnp.inf, keepdims=True)
+    lowest = jnp.min(known, axes, where=exists, initial=jnp.inf, keepdims=True)
+    middle = jnp.where(highest >= lowest, (highest + lowest) / 2, 0)
+    return jnp.where(exists, table - middle, 0)
 
 
 class System(eqx.Module):

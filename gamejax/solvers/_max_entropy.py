@@ -36,9 +36,11 @@ class MaxEntropyState(eqx.Module):
 def allowance(dtype: jnp.dtype) -> float:
     """How far the inequalities are relaxed: it gives sets without an interior one.
 
-    Then the multipliers stay of the size of the logarithm of this number.
+    Then the multipliers stay of the size of the logarithm of this number. Certificates sum it over
+    the actions of a player, so that float32 has less to give away.
     """
-    return float(jnp.finfo(dtype).eps) ** 0.7
+    numbers = jnp.finfo(dtype)
+    return float(numbers.eps) ** (0.7 if numbers.bits > 32 else 0.8)
 
 
 def start_max_entropy(exists: Bool[Array, " rows"], dtype: jnp.dtype) -> MaxEntropyState:
