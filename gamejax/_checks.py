@@ -59,9 +59,11 @@ def check_gap(gap: Any) -> None:
         )
 
 
-def check_key(key: Any) -> None:
-    """Refuse a seed where a key of `jax.random` is wanted."""
-    if key is not None and not isinstance(key, jax.Array | np.ndarray):
+def check_key(key: Any, *, needed: bool = False) -> None:
+    """Refuse a seed where a key of `jax.random` is wanted, and nothing where one is needed."""
+    if key is None and not needed:
+        return
+    if not isinstance(key, jax.Array | np.ndarray):
         raise TypeError(f"key must be jax.random.key(seed), got {type(key).__name__}.")
 
 

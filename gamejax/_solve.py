@@ -74,7 +74,8 @@ def solve(
         solver: default `default_solver(game)`.
         gap: the certificate, a function `(game, profile) -> scalar` such as
             `gamejax.metrics.nash_conv`; default the solver's own, `solver.certificate`.
-        tol: stop when the certificate is at most this, in units of payoff.
+        tol: stop when the certificate is at most this, in units of payoff: no share of their range.
+            In float32 not below about 1e-6 of the largest payoff.
         max_steps: at most so many steps.
         check_every: compute the certificate before the first and after every so many steps.
         key: for games, feedback or learners that draw.

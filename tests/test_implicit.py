@@ -87,6 +87,31 @@ def test_thousands_of_games_against_finite_differences():
     assert (np.abs(apart[solved]) < 1e-9 * scale**2).all()
 
 
+def test_gradients_of_exact_solutions_do_not_depend_on_the_unit_of_payoffs():
+    payoffs, weights = uniform(3, (32, 5, 5)), uniform(4, (5,))
+
+    @jax.jit
+    @jax.vmap
+    def slope(payoff):
+        def outcome(own):
+            solver = solvers.SimplexMethod()
+            tol = 1e-3 * jnp.ptp(payoff)
+            solution = gamejax.solve(games.MatrixGame(own), solver, tol=tol, adjoint=IMPLICIT)
+            return weights.astype(own.dtype) @ solution.profile[0], solution
+
+        return jax.grad(outcome, has_aux=True)(payoff)
+
+    exact, solution = jax.device_get(slope(payoffs))
+    assert (solution.result == gamejax.RESULTS.successful).all()
+    for dtype, tol in ((jnp.float32, 1e-2), (jnp.float64, 1e-9)):
+        for scale in (1e-6, 1e-4, 1e4, 1e6):
+            found, solution = jax.device_get(slope((scale * payoffs).astype(dtype)))
+            well = solution.stats["condition"] > 1e-2
+            assert well.mean() > 0.8
+            assert (solution.result == gamejax.RESULTS.successful)[well].all()
+            np.testing.assert_allclose(scale * found[well], exact[well], rtol=tol, atol=tol)
+
+
 def entropic(game):
     return games.regularized(game, 0.5)
 

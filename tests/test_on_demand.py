@@ -392,7 +392,7 @@ def test_play_goes_on_where_it_stopped():
         ({"num_steps": 0}, "num_steps must be"),
         ({"num_steps": None, "eps": -0.1}, "eps must be positive"),
         ({"delta": 1.5}, "delta must be below 1"),
-        ({"key": 3}, "key must be a random key"),
+        ({"key": 3}, "key must be jax.random.key"),
         ({"num_fresh": 0}, "num_fresh must be"),
         ({"problem": np.eye(2)}, "finitely many hypotheses"),
         ({"test": md.BernoulliLosses(np.eye(3))}, "test has 3 distributions"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import gamejax
-from gamejax import bandits, games, learners, solvers
+from gamejax import bandits, calibration, games, learners, solvers
+from gamejax import multidistribution as md
 
 HEDGE = solvers.SelfPlay(learners.Hedge(0.5))
 MATRIX = jnp.array([[1.0, -3.0], [0.0, 2.0]])
@@ -59,6 +60,10 @@ def test_simulations():
         lambda: gamejax.play(games.MatrixGame(MATRIX), HEDGE, 3, key=0),
         lambda: gamejax.solve_batch([games.MatrixGame(MATRIX)], key=0),
         lambda: bandits.simulate(bandits.Bernoulli([0.2]), bandits.ucb1(), 9, key=0),
+        lambda: md.solve_on_demand(md.BernoulliLosses(jnp.eye(2)), eps=0.5, key=0),
+        lambda: calibration.calibration_test(calibration.ece, [0.5], [1], key=0),
+        lambda: calibration.report([0.5], [1], [[1]], key=0),
+        lambda: calibration.ssce_estimate([0.5], [1], key=0),
     ],
 )
 def test_a_seed_is_no_key(call):

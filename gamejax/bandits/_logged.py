@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gamejax._checks import check_key
 from gamejax._export import AbstractResult
 from gamejax._loop import run_recorded
 from gamejax._numerics import safe_divide
@@ -274,6 +275,7 @@ def replay(
     Raises:
         ValueError: there is no replication.
     """
+    check_key(key)
     if num_replications < 1:
         raise ValueError(f"num_replications must be at least 1, got {num_replications}.")
     return _replay(environment, policy, key, num_replications)

@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
-from gamejax._checks import check_count
+from gamejax._checks import check_count, check_key
 from gamejax._export import AbstractResult, table
 from gamejax._numerics import require_memory, safe_divide
 from gamejax._solution import Solution
@@ -196,6 +196,7 @@ def multicalibrate(
     References:
         haghtalab2023.
     """
+    check_key(key)
     check_count(num_rounds, "num_rounds", 1)
     if batch_size is not None:
         check_count(batch_size, "batch_size", 1)

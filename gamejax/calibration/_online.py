@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
+from gamejax._checks import check_key
 from gamejax._export import AbstractResult, over_time
 from gamejax._joint import Sparse
 from gamejax._loop import run_recorded
@@ -247,6 +248,7 @@ def forecast_online(
         TypeError: `forecaster` or `sequence` is something else.
         ValueError: a count is below 1, or the sequence is shorter than `num_rounds`.
     """
+    check_key(key)
     if not isinstance(forecaster, AbstractForecaster):
         raise TypeError(f"forecaster must be a forecaster, got {type(forecaster).__name__}.")
     if not isinstance(sequence, AbstractSequence):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from gamejax._checks import check_tolerance
+from gamejax._checks import check_key, check_tolerance
 from gamejax._export import AbstractResult
 from gamejax._loop import run_recorded
 from gamejax._numerics import HIGHEST, safe_divide
@@ -233,6 +233,7 @@ def randomized_panpredictor(
     References:
         balakrishnan2026; cesabianchi2004.
     """
+    check_key(key)
     require(num_rounds, "num_rounds", 1)
     require(num_rules, "num_rules", 1)
     if num_rules > num_rounds:

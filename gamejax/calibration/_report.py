@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from gamejax._checks import check_key
 from gamejax._export import AbstractResult, table
 from gamejax._numerics import safe_divide, safe_log
 from gamejax.calibration._groups import Membership
@@ -109,6 +110,7 @@ def report(
         least: the fewest points of a group whose own ECE is looked at.
         num_draws: how often labels are redrawn.
     """
+    check_key(key)
     models = {"after": scores} if before is None else {"before": before, "after": scores}
     rows: list[Any] = []
     for given in models.values():

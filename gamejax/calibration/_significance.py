@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gamejax._checks import check_key
 from gamejax._export import AbstractResult
 from gamejax._numerics import safe_divide
 from gamejax._types import Numbers, Scalar
@@ -78,6 +79,7 @@ def calibration_test(
     References:
         brocker2007, davison1997 (4.2).
     """
+    check_key(key)
     if not isinstance(num_draws, int) or num_draws < 1:
         raise ValueError(f"num_draws must be an integer of at least 1, got {num_draws!r}.")
     scores = as_probabilities(scores)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gamejax._checks import check_key
 from gamejax._export import AbstractResult, table
 from gamejax._joint import Sparse
 from gamejax._types import Scalar, State
@@ -191,6 +192,7 @@ def forecast_subpopulations(
     References:
         dai2025.
     """
+    check_key(key)
     for value, name, choices in (
         (method, "method", ("cover", "cluster")),
         (form, "form", ("likelihood", "discriminant")),

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gamejax._checks import check_key
 from gamejax._export import AbstractResult
 from gamejax._types import Numbers, Scalar
 from gamejax.calibration._forecasts import (
@@ -97,6 +98,7 @@ def ssce_estimate(
     References:
         haghtalab2024.
     """
+    check_key(key)
     scores, labels, weights = as_forecasts(scores, labels, weights, num_levels)
     if not isinstance(num_subsets, int) or num_subsets < 4 or num_subsets % 2:
         raise ValueError(f"num_subsets must be an even number of at least 4, got {num_subsets!r}.")

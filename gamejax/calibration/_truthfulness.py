@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gamejax._checks import check_key
 from gamejax._export import AbstractResult
 from gamejax._numerics import safe_divide
 from gamejax._types import Numbers, Scalar
@@ -125,6 +126,7 @@ def truthfulness(
     References:
         haghtalab2024.
     """
+    check_key(key)
     horizon = law.horizon
     if horizon > ENUMERATED_UP_TO and key is None:
         raise ValueError(

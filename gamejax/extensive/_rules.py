@@ -75,7 +75,7 @@ def chance(
     branches = tuple((p, state) for p, state in branches)
     total = sum(p for p, _ in branches)
     # Numbers that float32 holds may come from there, with its rounding.
-    rounded = all(not isinstance(p, Rational) and np.float32(p) == p for p, _ in branches)
+    rounded = all(not isinstance(p, Rational) and float(np.float32(p)) == p for p, _ in branches)
     if any(p < 0 for p, _ in branches) or abs(total - 1) > (1e-6 if rounded else 1e-9):
         shown = ", ".join(str(p) for p, _ in branches)
         raise ValueError(f"the probabilities of chance must be at least 0 and sum to 1: {shown}.")

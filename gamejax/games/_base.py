@@ -123,15 +123,25 @@ class AbstractGame(eqx.Module):
         return jax.lax.scan(add, zero, jnp.arange(probabilities.size, dtype=jnp.int32))[0]
 
     def residual(self, profile: tuple[Strategy, ...]) -> tuple[Strategy, ...]:
-        r"""Zero exactly where no player gains by moving: $x_i - \Pi_{X_i}(x_i + u_i(x))$.
+        r"""Zero exactly where no player gains by moving: $x_i - \Pi_{X_i}(x_i + u_i(x) / s_i)$.
 
-        The natural map; what `gamejax.Implicit` differentiates. Games with a smoother one
-        override it.
+        The natural map, its unit $s_i$ half the range of the player's payoffs where the game knows
+        it, else 1; what `gamejax.Implicit` differentiates. Games with a smoother one override it.
         """
-        return tuple(
-            jax.tree.map(jnp.subtract, x, s.project(jax.tree.map(jnp.add, x, u)))
-            for s, x, u in zip(self.strategy_sets, profile, self.utilities(profile), strict=True)
-        )
+        moved = []
+        for i, (x, u) in enumerate(zip(profile, self.utilities(profile), strict=True)):
+            unit = self._unit(i)
+            ahead = jax.tree.map(lambda a, b, unit=unit: a + b / unit, x, u)
+            moved.append(jax.tree.map(jnp.subtract, x, self.strategy_sets[i].project(ahead)))
+        return tuple(moved)
+
+    def _unit(self, player: int) -> Scalar | float:
+        """Half the range of a player's payoffs; 1 where it is not known or 0."""
+        known = self.utility_range(player)
+        if known is None:
+            return 1.0
+        width = jax.lax.stop_gradient(known)
+        return jnp.where(width > 0, width / 2, 1)
 
     def utility_range(self, player: int) -> Scalar | None:
         """Largest minus smallest payoff of a player, where the game knows it; else `None`."""

@@ -105,7 +105,8 @@ def _newton(game: AbstractGame, supports: Array) -> Array:
     """Where Newton's method ends from several starts on every support."""
     n = supports.shape[1]
     corners = 0.8 * jnp.eye(n, dtype=game.dtype) + 0.2 / n
-    draws = jax.random.dirichlet(jax.random.key(0), jnp.ones(n, game.dtype), (8,))
+    ones = jnp.ones(n, game.dtype)
+    draws = jax.random.dirichlet(jax.random.key(0), ones, (8,), game.dtype)
     starts = jnp.concatenate([jnp.full((1, n), 1 / n, game.dtype), corners, draws])
     eps = float(jnp.finfo(game.dtype).eps)
     newton = optx.Newton(rtol=10 * eps, atol=10 * eps)
@@ -185,9 +186,8 @@ def is_evolutionarily_stable(
         )
     exists = _check_symmetric(game)
     if tol is None:
-        given = getattr(strategy, "dtype", np.dtype(float))
-        coarse = any(np.finfo(t).bits < 64 for t in (game.dtype, given) if t.kind == "f")
-        tol = 1e-5 if coarse else 1e-9
+        types = [np.dtype(game.dtype), np.dtype(getattr(strategy, "dtype", float))]
+        tol = 1e-5 if any(t.kind == "f" and t.itemsize < 8 for t in types) else 1e-9
     payoff, both = np.asarray(payoff_tensor(game)[0], float), exists[:, None] & exists
     lowest = payoff[both].min()
     payoff = np.where(both, payoff - lowest, 0)

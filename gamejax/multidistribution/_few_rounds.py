@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from gamejax._checks import check_count
+from gamejax._checks import check_count, check_key
 from gamejax._types import Scalar
 from gamejax.multidistribution._boosted_models import Fit
 from gamejax.multidistribution._data import Parametric
@@ -249,8 +249,7 @@ def _check(
     for value, name in zip(given, names, strict=True):
         if isinstance(value, int | float) and not value > 0:
             raise ValueError(f"{name} must be positive, got {value}.")
-    if key is None or isinstance(key, int):
-        raise TypeError("key must be a random key such as jax.random.key(0).")
+    check_key(key, needed=True)
     if test is not None and getattr(test, "num_distributions", 0) != problem.num_distributions:
         raise ValueError(
             f"test must be a problem with {problem.num_distributions} distributions, "

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from gamejax._checks import check_count
+from gamejax._checks import check_count, check_key
 from gamejax._joint import Joint
 from gamejax._numerics import vary_like
 from gamejax._solution import RESULTS
@@ -336,8 +336,7 @@ def _check(
     if isinstance(delta, int | float) and not delta < 1:
         raise ValueError(f"delta must be below 1, got {delta}.")
     check_count(num_fresh, "num_fresh", 1)
-    if key is None or isinstance(key, int):
-        raise TypeError("key must be a random key such as jax.random.key(0).")
+    check_key(key, needed=True)
     if test is None:
         return
     if not isinstance(test, AbstractProblem):

@@ -80,11 +80,11 @@ class CorrelatedEquilibrium(AbstractSolver):
     The statistics hold `objective`, a bound `dual_bound` on every equilibrium's objective that the
     multipliers prove, `duality_gap` between both, and `iterations`. Under `"entropy"` the
     constraints are relaxed by a few units of rounding ($10^{-11}$ of the payoff range in float64,
-    $3 \cdot 10^{-6}$ in float32), so that the gap may be slightly negative. The gradient of `objective` in
-    the payoffs is that of the Lagrangian (envelope theorem), correct where optimum and multipliers
-    are unique. `Implicit` differentiates the distribution itself: under `"entropy"`, where it is
-    unique, else where it is the only optimum and non-degenerate; elsewhere the linear
-    system is singular and the gradient not finite.
+    $3 \cdot 10^{-6}$ in float32), so that the gap may be slightly negative. The gradient of
+    `objective` in the payoffs is that of the Lagrangian (envelope theorem), correct where optimum
+    and multipliers are unique. `Implicit` differentiates the distribution itself: under
+    `"entropy"`, where it is unique, else where it is the only optimum and non-degenerate; elsewhere
+    the linear system is singular and the gradient not finite.
 
     Args:
         objective: `"welfare"` or `"min_welfare"`, the largest or smallest total payoff;

@@ -32,7 +32,6 @@ from gamejax.solvers._logit_system import (
     without_offsets,
 )
 
-
 LEAST_PRECISION = 1e4
 """Where the path ends at the soonest: the gap is about the inverse, and 1e-4 is often wanted."""
 
