@@ -259,3 +259,14 @@ def test_instances_are_pinned(name):
 def test_bad_arguments_are_refused(build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    "name", ["sparse(0.2)-32x32-0", "polymatrix(0.2)-32x3-0", "congestion-3x3x4-0"]
+)
+def test_float32_instances_are_the_same_without_x64(name):
+    here = random.instance(name, jnp.float32)
+    with jax.enable_x64(False):
+        there = random.instance(name, jnp.float32)
+    for x, y in zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True):
+        np.testing.assert_array_equal(x, y)

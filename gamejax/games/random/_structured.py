@@ -87,7 +87,7 @@ def _pairwise(
     """Payoffs of all pairs, and which pairs $i < j$ meet, as blocks of one shape."""
     m, n = as_count(num_players, "num_players"), as_count(num_actions, "num_actions")
     draw, meet = jax.random.split(key)
-    edges = jnp.triu(jax.random.bernoulli(meet, probability, (m, m)), 1)
+    edges = jnp.triu(jax.random.bernoulli(meet, jnp.asarray(probability, dtype), (m, m)), 1)
     shape = (m, m, n, n)
     return uniform(draw, shape, dtype), jnp.broadcast_to(edges[:, :, None, None], shape)
 
@@ -115,8 +115,10 @@ def congestion(
     resources = as_count(num_resources, "num_resources")
     grow, choose, ensure = jax.random.split(key, 3)
     delays = jnp.cumsum(jax.random.uniform(grow, (resources, m), dtype), axis=1) / m
-    sure = jax.random.randint(ensure, (m, n), 0, resources)
-    uses = jax.random.bernoulli(choose, 0.5, (m, n, resources))
+    # Draws of another width are other draws; these must not depend on whether x64 is on.
+    whole = jnp.int64 if delays.dtype == jnp.float64 else jnp.int32
+    sure = jax.random.randint(ensure, (m, n), 0, resources, whole)
+    uses = jax.random.bernoulli(choose, jnp.asarray(0.5, dtype), (m, n, resources))
     return CongestionGame(delays, uses | jax.nn.one_hot(sure, resources, dtype=bool))
 
 

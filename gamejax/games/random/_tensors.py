@@ -261,4 +261,5 @@ def sparse(
     sizes = as_shape(shape, 2)
     draw, choose = jax.random.split(key)
     payoff = uniform(draw, sizes, dtype)
-    return MatrixGame(jnp.where(jax.random.bernoulli(choose, density, sizes), payoff, 0))
+    filled = jax.random.bernoulli(choose, jnp.asarray(density, dtype), sizes)
+    return MatrixGame(jnp.where(filled, payoff, 0))
