@@ -106,7 +106,7 @@ def test_names_change_no_program():
     (part,) = one.labels.parts(1, behaviors)
     np.testing.assert_array_equal(part.probabilities, behaviors[0])
     stacked = jax.tree.map(lambda x: jax.numpy.stack([x, x]), one)
-    assert str(stacked).startswith("Solution(")
+    assert str(stacked).startswith("2 games: 2 successful; ")
 
 
 def run(*arguments, code=0):
