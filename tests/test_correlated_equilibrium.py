@@ -210,6 +210,7 @@ def test_float32_keeps_four_digits_of_entropy_wherever_payoffs_lie():
                 assert (solutions.result == RESULTS.successful).all()
 
 
+@pytest.mark.slow
 def test_optimality_is_not_given_up_for_an_early_equilibrium():
     # Every joint distribution is a correlated equilibrium; the certificate is 0 from the start.
     payoffs = np.zeros((2, 2, 2))

@@ -131,7 +131,7 @@ def proximal(step_size):
 @pytest.mark.parametrize(
     ("make", "solver"),
     [
-        pytest.param(entropic, proximal(0.5), id="entropic"),
+        pytest.param(entropic, proximal(0.5), id="entropic", marks=pytest.mark.slow),
         pytest.param(capped, solvers.Extragradient(), id="capped"),
         pytest.param(
             lambda g: entropic(capped(g)), proximal(0.3), id="both", marks=pytest.mark.slow

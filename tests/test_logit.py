@@ -249,6 +249,7 @@ def test_every_reference_at_precision_one():
 
 
 class TestLogitHomotopy:
+    @pytest.mark.slow
     def test_random_games_of_two_and_three_players(self):
         for shape, count in (((6, 5), 100), ((3, 3, 3), 60)):
             payoffs = uniform(4, (count, len(shape), *shape))
@@ -330,6 +331,7 @@ class TestLogitHomotopy:
             for x, y in zip(levels.profile, exact.profile, strict=True):
                 np.testing.assert_allclose(x, y, atol=2e-3 if offset else 1e-5)
 
+    @pytest.mark.slow
     def test_offsets_change_no_derivative(self):
         game = games.NormalFormGame(uniform(8, (2, 3, 4)))
 

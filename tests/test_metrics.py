@@ -217,6 +217,7 @@ def test_first_order_gap_is_the_projected_step():
     assert jnp.isfinite(gradient).all()
 
 
+@pytest.mark.slow
 def test_temperature_bounds_and_gradients():
     payoffs, weights = random_joints(jax.random.key(4), 50, (3, 2, 4), jnp.float64)
     tau = 0.05

@@ -105,6 +105,7 @@ def test_zero_sum_games_of_many_sizes(shape):
         assert np.max(np.asarray(single.gap) / sizes) < 3e-5, kind
 
 
+@pytest.mark.slow
 def test_padded_actions_are_never_played():
     rng = np.random.default_rng(3)
     ragged = [
