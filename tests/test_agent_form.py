@@ -349,6 +349,7 @@ def test_float32():
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.slow
 def test_chance_may_change_under_differentiation():
     """Payoff and chance derivatives of an agent logit equilibrium, against differences."""
 

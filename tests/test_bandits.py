@@ -215,6 +215,7 @@ def test_the_refined_barrier_bound_holds_for_any_losses():
 # Equivalences -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_exp4_with_one_expert_per_arm_is_exp3():
     env = bandits.Bernoulli(jnp.asarray([0.6, 0.4, 0.5]))
     runs = [

@@ -41,6 +41,7 @@ def test_with_all_rates_one_everything_is_the_policy_bit_for_bit(policy):
         np.testing.assert_array_equal(result.observed, plain.pulls)
 
 
+@pytest.mark.slow
 def test_round_robin_inside_gives_the_shares_of_renewal_theory():
     rates, horizon = np.array([0.5, 1.0, 0.25]), 20_000
     env = bandits.ProbabilisticFeedback(

@@ -42,6 +42,7 @@ def test_reduced_plans_of_kuhn_poker():
     assert extensive.num_reduced_plans(second) == 4**3
 
 
+@pytest.mark.slow
 def test_forms_of_a_strategy_and_the_reduced_normal_form_agree(trees):
 
     @jax.jit

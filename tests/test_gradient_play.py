@@ -199,6 +199,7 @@ def directions(solver):
     return np.concatenate(jax.jit(solver.direction)(BENT, POINT))
 
 
+@pytest.mark.slow
 def test_directions_are_those_of_the_dense_jacobian():
     u, jacobian, gradients = dense()
     own = BLOCKS[:, None] == BLOCKS[None, :]

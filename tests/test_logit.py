@@ -315,6 +315,7 @@ class TestLogitHomotopy:
         assert (found.gap < 1e-3).all()
         assert jnp.percentile(found.stats["num_points"], 95) < 150
 
+    @pytest.mark.slow
     def test_float32_reaches_small_gaps_wherever_payoffs_lie(self):
         """Zero-sum games are the hardest; what payoffs have in common decides nothing."""
         matrices = uniform(7, (100, 8, 8))

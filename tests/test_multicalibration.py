@@ -170,6 +170,7 @@ def test_each_round_lowers_the_divergence_from_the_labels():
     assert left[-1] < left[0] - 0.01
 
 
+@pytest.mark.slow
 def test_every_learner_and_auditor_lowers_the_error_and_replays():
     scores, labels, groups = problem(5, 300, 3, 6)
     held = np.arange(300) < 60

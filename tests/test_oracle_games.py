@@ -177,7 +177,8 @@ def true_gaps(game, profile, sigma, grid=20_000):
     return [np.sort(a)[-top:].mean() - got for a, got in zip(against, received, strict=True)]
 
 
-@pytest.mark.parametrize("capped", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("capped", [False, True])
 def test_a_billion_actions(capped):
     """Certified gaps of a batch of keys and games, each true; the same again from the same key."""
     solver = solvers.SubsampledGame(
