@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from gamejax._numerics import inner
 from gamejax.games._base import AbstractGame
+from gamejax.games._normal_form import payoff_range
 from gamejax.games._pure import action_masks, payoff_tensor
 from gamejax.games._supports import (
     Equilibria,
@@ -93,11 +94,8 @@ def _measure(game: AbstractGame, strategies: Array, exists: Array) -> Array:
 def _payoff_range(game: AbstractGame, exists: np.ndarray) -> float:
     """Largest minus smallest payoff; 1 where all are equal."""
     if isinstance(game, SymmetricGame):
-        table = np.asarray(game.payoffs)[exists]
-    else:
-        grid = np.ix_(*[np.flatnonzero(exists)] * game.num_players)
-        table = np.asarray(payoff_tensor(game)[0])[grid]
-    return float(np.ptp(table)) or 1.0
+        return float(np.ptp(np.asarray(game.payoffs)[exists])) or 1.0
+    return float(payoff_range(payoff_tensor(game)[0], game.strategy_sets)) or 1.0
 
 
 @eqx.filter_jit
